@@ -1,0 +1,133 @@
+/* The messages between a dispatcher and a worker, as structs: the same list for the local pool
+ * (in-process) and, encoded, for workers on other machines. Who sends what:
+ *
+ *   worker -> dispatcher                    dispatcher -> worker
+ *   HELLO      who I am, slots, runtime     WELCOME     session and generation
+ *   CREDIT     granted_total, cumulative    ASSIGN      one task, under a token
+ *   FUNCTION_GET  send me this function     FUNCTION    the pickled callable (or: unknown)
+ *   STARTED    a child has begun the task   RESULT_ACK  recorded, durable: forget it
+ *   RESULT     how the attempt ended;       STALE       not recorded, token is old: forget it
+ *              resent until ACK or STALE    CANCEL      end this attempt (kill what runs)
+ *   HEARTBEAT  alive, tokens in flight      DRAIN       take no more, finish what runs
+ *   BYE        drained, leaving
+ *
+ * A message owns its blobs and strings; wire_msg_release() gives them up. Task ids in messages from
+ * a worker are claims until the core has compared the token. */
+#ifndef FARHAND_WIRE_MSG_H
+#define FARHAND_WIRE_MSG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/id.h"
+#include "base/record.h"
+
+/* Compared for equality only, and never issued twice for one task: the attempt is the task's own,
+ * the generation is made durable once at each start of a dispatcher. */
+struct task_token {
+	uint32_t attempt;
+	uint32_t generation;
+};
+
+static inline bool task_token_equal(struct task_token a, struct task_token b)
+{
+	return a.attempt == b.attempt && a.generation == b.generation;
+}
+
+enum wire_type {
+	WIRE_HELLO = 1,
+	WIRE_WELCOME,
+	WIRE_CREDIT,
+	WIRE_ASSIGN,
+	WIRE_FUNCTION_GET,
+	WIRE_FUNCTION,
+	WIRE_STARTED,
+	WIRE_RESULT,
+	WIRE_RESULT_ACK,
+	WIRE_STALE,
+	WIRE_CANCEL,
+	WIRE_HEARTBEAT,
+	WIRE_DRAIN,
+	WIRE_BYE,
+	WIRE_TYPE_END,
+};
+
+struct wire_hello {
+	struct fh_id instance; /* random, made at the worker's start */
+	uint32_t slots;	       /* places for one running task each */
+	char runtime[8];       /* "cp311" */
+};
+
+struct wire_welcome {
+	uint32_t session;
+	uint32_t generation;
+};
+
+struct wire_credit {
+	uint64_t granted_total; /* how many ASSIGNs this session may have received in all */
+};
+
+struct wire_assign {
+	struct fh_id task;
+	struct task_token token;
+	struct fh_id function;
+	struct blob *payload;
+	uint32_t timeout_ms; /* 0: none */
+	uint64_t mem_bytes;  /* 0: none */
+	char *retry_classes; /* comma-separated, or NULL: the runner says whether one matched */
+	bool ahead;	     /* handed ahead: expected to be short, may share a child's pipe */
+};
+
+struct wire_function_get {
+	struct fh_id function;
+};
+
+struct wire_function {
+	struct fh_id function;
+	struct blob *payload; /* NULL: unknown to the dispatcher */
+	enum serializer serializer;
+};
+
+/* STARTED, RESULT_ACK, STALE, CANCEL */
+struct wire_ref {
+	struct fh_id task;
+	struct task_token token;
+};
+
+struct wire_result {
+	struct fh_id task;
+	struct task_token token;
+	bool retry_match; /* the exception is of one of `retry_classes` */
+	struct task_result
+		result; /* CANCELLED only as the answer to a CANCEL;
+			   reason WORKER_LOST: the attempt was lost, not the task's doing */
+};
+
+struct wire_heartbeat {
+	uint32_t count;
+	struct wire_ref *in_flight; /* `count` of them, owned */
+};
+
+struct wire_msg {
+	enum wire_type type;
+	union {
+		struct wire_hello hello;
+		struct wire_welcome welcome;
+		struct wire_credit credit;
+		struct wire_assign assign;
+		struct wire_function_get function_get;
+		struct wire_function function;
+		struct wire_ref ref;
+		struct wire_result result;
+		struct wire_heartbeat heartbeat;
+	};
+};
+
+/* Gives up what the message owns and zeroes it. Safe on a zeroed message. */
+void wire_msg_release(struct wire_msg *m);
+
+/* "ASSIGN"; "UNKNOWN" outside the list. */
+const char *wire_type_name(enum wire_type t);
+
+#endif
