@@ -273,7 +273,7 @@ struct store_stats {
 	uint64_t ret_commits;			       /* since start */
 };
 
-/* What a start finds. */
+/* What a start finds. `lanes` names every lane that has QUEUED tasks, delayed ones included. */
 struct store_lane {
 	uint32_t account;
 	char class_key[64];

@@ -1,0 +1,137 @@
+/* What may happen to the core: past tense, one struct each. Together with action.h this is the
+ * whole vocabulary of scheduling. Times are microseconds of a monotonic clock that the caller
+ * reads. Arrays in an event are borrowed for the step. */
+#ifndef FARHAND_CORE_EVENT_H
+#define FARHAND_CORE_EVENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/id.h"
+#include "base/record.h"
+#include "wire/msg.h"
+
+#define CORE_NO_REF	UINT32_MAX
+#define CORE_NO_SESSION UINT32_MAX
+
+/* What the core must know of a task. `ref` names its place in the window, 0..window_max-1: the
+ * dispatcher keeps payload and record under the same number. */
+struct core_spec {
+	struct fh_id id;
+	uint32_t account;
+	uint32_t class_ix;	    /* < CORE_CLASSES_MAX: what it needs of a worker */
+	uint32_t function;	    /* handle < functions_max */
+	uint32_t bytes;		    /* of payload */
+	int32_t priority;	    /* -100..100 */
+	uint32_t retries, retry_on; /* mask of enum retry_on */
+	uint32_t backoff_initial_ms, backoff_max_ms, backoff_factor_milli;
+	uint32_t attempt, failures, losses; /* so far, as recorded */
+	uint32_t timeout_ms;		    /* 0: none */
+	int64_t not_before_us;		    /* 0 or past: at once */
+	int64_t expires_us;		    /* not started by then: FAILED(expired); 0: never */
+	bool at_most_once;
+	bool started_once; /* at_most_once and an ASSIGN may have left: never again */
+	uint32_t ref;	   /* written by the core: a place, or CORE_NO_REF (backlog) */
+};
+
+enum core_event_kind {
+	CORE_EV_CONTINUED, /* the last step had more to do than fits */
+	CORE_EV_TICKED,	   /* time passed; see core_next_us() */
+	CORE_EV_SUBMITTED, /* a client wants tasks stored */
+	CORE_EV_STORED,	   /* ... they are (or the store refused the call) */
+	CORE_EV_CLAIMED,   /* the backlog's next tasks */
+	CORE_EV_SESSION_OPENED,
+	CORE_EV_SESSION_LOST,
+	CORE_EV_HEARD, /* any message of a session, when no other event carries it */
+	CORE_EV_CREDITED,
+	CORE_EV_STARTED,      /* a worker says that a child has begun a task */
+	CORE_EV_FINISHED,     /* a worker says how an attempt ended */
+	CORE_EV_FINAL_STORED, /* answers PERSIST_FINAL */
+	CORE_EV_RETRY_STORED, /* answers PERSIST_RETRY */
+	CORE_EV_START_STORED, /* answers PERSIST_START */
+	CORE_EV_CANCEL_ASKED,
+	CORE_EV_DROPPED,	    /* the store ended tasks of the backlog (cancelled, expired) */
+	CORE_EV_FUNCTION_FORGOTTEN, /* the handle will mean another function */
+	CORE_EV_DRAINED,	    /* stop: assign and claim nothing more */
+};
+
+struct core_ev_submitted {
+	uint64_t request;	 /* the caller's number, echoed in actions */
+	struct core_spec *specs; /* `ref` is written */
+	uint32_t count;
+};
+
+struct core_ev_stored {
+	uint64_t request;
+	const struct core_spec *specs; /* the same, with the refs as the core wrote them */
+	uint32_t count;
+	bool ok; /* false: nothing was stored, places are free again */
+};
+
+struct core_ev_claimed {
+	uint32_t account, class_ix;
+	struct core_spec *specs; /* in order; `ref` is written */
+	uint32_t count;
+	bool more;	       /* the lane's backlog holds more */
+	int32_t more_priority; /* the highest among those */
+	int64_t next_due_us;   /* first delayed task of any lane; 0: none */
+};
+
+struct core_ev_session_opened {
+	uint32_t session; /* < sessions_max, free */
+	uint32_t slots;
+	uint64_t classes; /* mask of the classes that it can run */
+	bool immortal;	  /* in-process: it dies only with us */
+};
+
+struct core_ev_credited {
+	uint32_t session;
+	uint64_t granted_total; /* cumulative; a lower one than before is ignored */
+};
+
+struct core_ev_attempt { /* STARTED, FINISHED */
+	uint32_t session;
+	struct fh_id id;
+	struct task_token token;
+	/* FINISHED only */
+	enum task_state state;	 /* final; CANCELLED answers a CANCEL */
+	enum task_reason reason; /* WORKER_LOST: the attempt was lost, not the task's doing */
+	bool retry_match;
+	int64_t run_us;
+};
+
+struct core_ev_ref { /* FINAL_STORED, RETRY_STORED, START_STORED */
+	uint32_t ref;
+};
+
+struct core_ev_cancel {
+	uint64_t request;
+	struct fh_id id;
+	bool spare_running;
+};
+
+struct core_ev_dropped {
+	uint64_t count, bytes;
+	int64_t next_expiry_us; /* valid if `expiry`: of what is left in the store; 0: none */
+	bool expiry;		/* answers EXPIRE_BACKLOG */
+};
+
+struct core_event {
+	enum core_event_kind kind;
+	uint64_t random; /* fresh random bits, for jitter */
+	union {
+		struct core_ev_submitted submitted;
+		struct core_ev_stored stored;
+		struct core_ev_claimed claimed;
+		struct core_ev_session_opened opened;
+		struct core_ev_credited credited;
+		struct core_ev_attempt attempt;
+		struct core_ev_ref ref;
+		struct core_ev_cancel cancel;
+		struct core_ev_dropped dropped;
+		uint32_t session;  /* SESSION_LOST, HEARD */
+		uint32_t function; /* FUNCTION_FORGOTTEN */
+	};
+};
+
+#endif
