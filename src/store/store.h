@@ -29,6 +29,8 @@
 
 struct store;
 
+enum { STORE_CLASS_KEY_SIZE = 64 }; /* bytes, the terminator included */
+
 enum store_op_kind {
 	STORE_PUT_FUNCTION,
 	STORE_GET_FUNCTION,
@@ -93,12 +95,14 @@ struct store_get_function {
 
 struct store_submit_item {
 	const struct task_rec *task; /* with payload; state QUEUED */
+	const char *class_key;	     /* its lane's, shorter than STORE_CLASS_KEY_SIZE; NULL: "" */
 	bool claim;		     /* goes straight into the dispatcher's window */
 };
 
 /* Stores tasks, the group that they make (if `new_group`), the idempotency row: all or nothing.
- * FH_ENOTFOUND: tasks name a group that does not exist. FH_EREPLAY, FH_ECONFLICT: see above.
- * All tasks of one call have the same group. */
+ * FH_ENOTFOUND: tasks name a group that does not exist. FH_EEXISTS: an id is there already.
+ * FH_EREPLAY, FH_ECONFLICT: see above. All tasks of one call have the same group.
+ * A task is delayed if its not_before_ms (or that of its options) is later than its created_ms. */
 struct store_submit {
 	struct store_op op;
 	const struct group_rec *new_group; /* or NULL */
@@ -276,7 +280,7 @@ struct store_stats {
 /* What a start finds. `lanes` names every lane that has QUEUED tasks, delayed ones included. */
 struct store_lane {
 	uint32_t account;
-	char class_key[64];
+	char class_key[STORE_CLASS_KEY_SIZE];
 	uint64_t ready; /* not delayed */
 	int32_t top_priority;
 };
