@@ -1,0 +1,71 @@
+/* What a worker's session wants done. The agent performs the actions of one step in order, before
+ * it tells the session the next event.
+ *
+ * The session holds no bytes. What travels beside an event (a task's ASSIGN with its payload, a
+ * FUNCTION, a result) is kept by whoever drives the session, in arrays indexed by
+ * session_job_index() and by `function`. A KEEP says that what came with the event of this step
+ * belongs to that index from now on, a FORGET that it is to be released. What came and was not kept
+ * is released after the step. */
+#ifndef FARHAND_WORKER_ACTION_H
+#define FARHAND_WORKER_ACTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/record.h"
+#include "wire/msg.h"
+
+enum session_action_kind {
+	/* Ownership */
+	SESSION_DO_KEEP_ASSIGN,	    /* the event's ASSIGN is `job`'s */
+	SESSION_DO_KEEP_RESULT,	    /* the event's result is `job`'s; its ASSIGN is done with */
+	SESSION_DO_FORGET,	    /* all that was kept for `job` */
+	SESSION_DO_KEEP_FUNCTION,   /* the event's FUNCTION is `function`'s */
+	SESSION_DO_FORGET_FUNCTION, /* what was kept for `function` */
+
+	/* To the runner */
+	SESSION_DO_RUN,	  /* `job` of `function` on `slot`; event REFUSED if it does not take it */
+	SESSION_DO_STEAL, /* from `slot`, what waits behind the running job */
+	SESSION_DO_KILL,  /* `job` on `slot`, for `reason` */
+
+	/* To the dispatcher. One that the transport does not take is dropped: a timer says it again
+	 * for as long as it matters. */
+	SESSION_DO_SEND_HELLO,
+	SESSION_DO_SEND_CREDIT,	      /* `granted_total` */
+	SESSION_DO_SEND_FUNCTION_GET, /* `id` */
+	SESSION_DO_SEND_STARTED,      /* `ref` */
+	SESSION_DO_SEND_RESULT,	      /* `ref` and a copy of the result that is kept for `job`, or
+					 if none was, one made of `state` and `reason` */
+	SESSION_DO_SEND_HEARTBEAT,    /* with the list of session_in_flight() */
+	SESSION_DO_SEND_BYE,
+};
+
+enum {
+	/* Of one step. What does not fit comes with the next; enough for a full pipe of jobs and
+	 * their bookkeeping. */
+	SESSION_ACTIONS_MAX = 128,
+};
+
+struct session_action {
+	enum session_action_kind kind;
+	uint32_t slot;
+	uint32_t function;
+	uint64_t job;  /* 0 in SEND_RESULT: an ASSIGN that was refused; nothing was kept */
+	bool announce; /* RUN: `started` is wanted at once */
+	bool kept;     /* SEND_RESULT: a result was kept */
+	enum task_state state;
+	enum task_reason reason;
+	union {
+		struct wire_ref ref;
+		struct fh_id id;
+		uint64_t granted_total;
+	};
+};
+
+struct session_actions {
+	uint32_t count;
+	bool more; /* step again with TICKED after performing these */
+	struct session_action list[SESSION_ACTIONS_MAX];
+};
+
+#endif
