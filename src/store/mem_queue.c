@@ -1,0 +1,224 @@
+/* The calls about what waits: claim, give back, cancel, expire, and the purge of what is over.
+ * Every one is a bounded step. Failure modes: no memory for the answer, and then no claim, no end
+ * and no deletion has happened. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/plant.h"
+#include "store/mem_priv.h"
+
+enum { PROMOTE_MAX = 10000 };
+
+static struct mem_task *by_place(struct mem_node *n)
+{
+	return n ? list_entry(n, struct mem_task, place) : NULL;
+}
+
+static struct mem_task *by_expiry(struct mem_node *n)
+{
+	return n ? list_entry(n, struct mem_task, expiry) : NULL;
+}
+
+/* Moves delayed tasks that are due into their lanes. */
+static void promote(struct mem *m, int64_t now_ms)
+{
+	for (int i = 0; i < PROMOTE_MAX; i++) {
+		struct mem_task *t = by_place(mem_heap_first(&m->delayed));
+		if (!t || t->place.key > now_ms)
+			break;
+		t->delayed = false;
+		mem_task_place(m, t);
+		m->dirty = true;
+	}
+}
+
+static void set_claimed(struct mem *m, struct mem_task *t, bool claimed)
+{
+	t->claimed = claimed;
+	mem_task_place(m, t);
+}
+
+static int take(struct mem *m, struct mem_heap *ready, struct store_claim *call)
+{
+	uint64_t bytes = 0;
+	size_t max = ready->len < call->max_count ? ready->len : call->max_count;
+	call->ret_tasks = fh_calloc(max, sizeof *call->ret_tasks);
+	if (!call->ret_tasks)
+		return FH_ENOMEM;
+	while (call->ret_count < max) {
+		struct mem_task *t = by_place(mem_heap_first(ready));
+		if (call->ret_count > 0 && t->rec.payload_size > call->max_bytes - bytes)
+			break;
+		if (mem_copy_task(m, t, true, &call->ret_tasks[call->ret_count]))
+			return FH_ENOMEM;
+		call->ret_count++;
+		bytes += t->rec.payload_size;
+		set_claimed(m, t, true);
+		if (bytes > call->max_bytes)
+			break;
+	}
+	return 0;
+}
+
+int mem_claim(struct mem *m, struct store_claim *call)
+{
+	promote(m, call->now_ms);
+	const struct mem_task *delayed = by_place(mem_heap_first(&m->delayed));
+	call->ret_next_due_ms = delayed ? delayed->rec.not_before_ms : 0;
+	call->ret_more = false;
+	call->ret_more_priority = 0;
+	struct mem_lane *lane =
+		(struct mem_lane *)lanes_find(&m->lanes, call->account, call->class_key);
+	if (!lane)
+		return 0;
+	int ret = take(m, &lane->ready, call);
+	for (uint32_t i = 0; ret && i < call->ret_count; i++)
+		set_claimed(m, mem_task_find(m, call->ret_tasks[i].id), false);
+	struct mem_task *next = by_place(mem_heap_first(&lane->ready));
+	if (PLANTED(REFILL_SKIPS_TASK) && next && call->ret_count > 0)
+		set_claimed(m, next, true);
+	call->ret_more = next != NULL;
+	call->ret_more_priority = next ? next->rec.options.priority : 0;
+	return ret;
+}
+
+int mem_unclaim(struct mem *m, struct store_unclaim *call)
+{
+	for (uint32_t i = 0; i < call->count; i++) {
+		struct mem_task *t = mem_task_find(m, call->tasks[i]);
+		if (t)
+			set_claimed(m, t, false);
+	}
+	return 0;
+}
+
+int mem_cancel(struct mem *m, struct store_cancel *call)
+{
+	struct mem_task *t = mem_task_find(m, call->task);
+	if (!t)
+		return FH_ENOTFOUND;
+	call->ret_state = t->rec.state;
+	if (PLANTED(CANCEL_OVERWRITES_FINAL) && task_state_is_final(t->rec.state))
+		t->rec.state = t->result.state = TASK_CANCELLED;
+	if (task_state_is_final(t->rec.state))
+		return FH_EFINAL;
+	if (t->claimed)
+		return FH_EBUSY;
+	struct task_result result = {
+		.state = TASK_CANCELLED,
+		.reason = REASON_CANCELLED,
+		.finished_ms = call->now_ms,
+	};
+	mem_task_end(m, t, &result);
+	call->ret_state = TASK_CANCELLED;
+	call->ret_group = t->rec.group_id;
+	call->ret_finish_seq = t->rec.finish_seq;
+	call->ret_payload_size = t->rec.payload_size;
+	return 0;
+}
+
+static void expire(struct mem *m, struct mem_task *t, int64_t now_ms, struct store_expired *ret)
+{
+	struct task_result result = {
+		.state = TASK_FAILED,
+		.reason = REASON_EXPIRED,
+		.finished_ms = now_ms,
+	};
+	mem_task_end(m, t, &result);
+	*ret = (struct store_expired){
+		.task = t->rec.id,
+		.group = t->rec.group_id,
+		.finish_seq = t->rec.finish_seq,
+		.payload_size = t->rec.payload_size,
+	};
+}
+
+/* Claimed tasks at the front are taken out of the way and put back at the end. */
+int mem_expire(struct mem *m, struct store_expire *call)
+{
+	size_t max = m->expiring.len < call->max ? m->expiring.len : call->max;
+	struct list claimed;
+	list_init(&claimed);
+	call->ret_expired = fh_calloc(max, sizeof *call->ret_expired);
+	if (!call->ret_expired)
+		return FH_ENOMEM;
+	while (call->ret_count < max) {
+		struct mem_task *t = by_expiry(mem_heap_first(&m->expiring));
+		if (!t || t->expiry.key > call->now_ms)
+			break;
+		if (t->claimed) {
+			mem_heap_remove(&m->expiring, &t->expiry);
+			list_remove(&t->link);
+			list_push_back(&claimed, &t->link);
+		} else {
+			expire(m, t, call->now_ms, &call->ret_expired[call->ret_count++]);
+		}
+	}
+	for (struct list *link; (link = list_pop_front(&claimed)) != NULL;) {
+		struct mem_task *t = list_entry(link, struct mem_task, link);
+		mem_heap_insert(&m->expiring, &t->expiry);
+		list_push_back(&m->live, &t->link);
+	}
+	const struct mem_task *next = by_expiry(mem_heap_first(&m->expiring));
+	call->ret_next_expiry_ms = next ? next->expiry.key : 0;
+	return 0;
+}
+
+static struct mem_task *first_before(const struct list *tasks, int64_t before_ms)
+{
+	if (list_empty(tasks))
+		return NULL;
+	struct mem_task *t = list_entry(tasks->next, struct mem_task, link);
+	return t->rec.finished_ms < before_ms ? t : NULL;
+}
+
+/* `purged` is older than `finished`, so the oldest record is the first of the two. */
+static struct mem_task *oldest_record(const struct mem *m, int64_t before_ms)
+{
+	return first_before(list_empty(&m->purged) ? &m->finished : &m->purged, before_ms);
+}
+
+static struct mem_group *empty_group(const struct mem *m, int64_t before_ms)
+{
+	list_for_each (link, &m->group_list) {
+		struct mem_group *g = list_entry(link, struct mem_group, link);
+		if (g->records == 0 && g->rec.created_ms < before_ms)
+			return g;
+	}
+	return NULL;
+}
+
+static struct mem_key *oldest_key(const struct mem *m, int64_t before_ms)
+{
+	if (list_empty(&m->key_list))
+		return NULL;
+	struct mem_key *k = list_entry(m->key_list.next, struct mem_key, link);
+	return k->created_ms < before_ms ? k : NULL;
+}
+
+int mem_purge(struct mem *m, struct store_purge *call)
+{
+	uint32_t left = call->max;
+	struct mem_task *t = NULL;
+	struct mem_group *g = NULL;
+	struct mem_key *k = NULL;
+	for (; (t = first_before(&m->finished, call->results_before_ms)) && left > 0; left--) {
+		task_result_release(&t->result);
+		blob_free(&t->rec.payload);
+		list_remove(&t->link);
+		list_push_back(&m->purged, &t->link);
+	}
+	call->ret_more = t != NULL;
+	for (; (t = oldest_record(m, call->records_before_ms)) && left > 0; left--)
+		mem_task_forget(m, &t);
+	for (; (g = empty_group(m, call->records_before_ms)) && left > 0; left--) {
+		(void)map_remove(&m->groups, g->rec.id);
+		list_remove(&g->link);
+		m->group_count--;
+		mem_group_free(&g);
+	}
+	for (; (k = oldest_key(m, call->keys_before_ms)) && left > 0; left--)
+		mem_key_forget(m, &k);
+	call->ret_more |= t || g || k;
+	m->dirty |= left < call->max;
+	return 0;
+}
