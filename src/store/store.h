@@ -257,7 +257,8 @@ struct store_expire {
 	uint32_t max;
 	struct store_expired *ret_expired;
 	uint32_t ret_count;
-	int64_t ret_next_expiry_ms; /* of what is left, claimed or not; 0: none */
+	int64_t ret_next_expiry_ms; /* of what is left and not claimed (claimed ones are the
+				       dispatcher's core to watch); 0: none */
 };
 
 /* Deletes, in one bounded step: payloads and results of tasks that finished before
