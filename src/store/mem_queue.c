@@ -153,13 +153,13 @@ int mem_expire(struct mem *m, struct store_expire *call)
 			expire(m, t, call->now_ms, &call->ret_expired[call->ret_count++]);
 		}
 	}
+	const struct mem_task *next = by_expiry(mem_heap_first(&m->expiring));
+	call->ret_next_expiry_ms = next ? next->expiry.key : 0;
 	for (struct list *link; (link = list_pop_front(&claimed)) != NULL;) {
 		struct mem_task *t = list_entry(link, struct mem_task, link);
 		mem_heap_insert(&m->expiring, &t->expiry);
 		list_push_back(&m->live, &t->link);
 	}
-	const struct mem_task *next = by_expiry(mem_heap_first(&m->expiring));
-	call->ret_next_expiry_ms = next ? next->expiry.key : 0;
 	return 0;
 }
 
