@@ -1,0 +1,358 @@
+/* The slots of a worker: which job runs in which child.
+ *
+ * Happy path, a task of its own: it takes the slot that idled last (its child is warm) and is alone
+ * in it. Short tasks (`ahead`) share a child's pipe, so that it never waits for the next one: one
+ * idle slot is filled with a burst of about SESSION_BURST_US, then the next one; when none idles,
+ * pipes that are half empty are filled up to twice as much, in one go, so that writes come in
+ * bursts. Nothing is ever put behind a task that is not short. The queue is served strictly in
+ * order: a task that needs a slot for itself holds up the short ones behind it, else these could
+ * keep every slot busy for ever.
+ *
+ * Failure modes: a short task that is not short (overdue) loses its pipe to other slots. A child
+ * that dies gives back what had not begun; its slot is out until the runner has a new one. A child
+ * whose socket is full is left alone until it finishes something. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/plant.h"
+#include "worker/session_priv.h"
+
+int session_slots_init(struct session *s)
+{
+	list_init(&s->idle);
+	list_init(&s->open);
+	s->slots = fh_calloc(s->stats.slots, sizeof *s->slots);
+	if (!s->slots)
+		return FH_ENOMEM;
+	for (uint32_t i = 0; i < s->stats.slots; i++) {
+		s->slots[i].index = i;
+		s->slots[i].check_us = INT64_MAX;
+		list_init(&s->slots[i].link);
+		list_init(&s->slots[i].pipe);
+	}
+	return 0;
+}
+
+void session_slots_release(struct session *s)
+{
+	fh_free(s->slots);
+}
+
+/* ---- what the head of a pipe is due for ---- */
+
+/* When the head's STARTED is due: at once if it is alone, late if it is short. A short one counts
+ * as begun by being first; its child is told not to say so. */
+static int64_t report_us(const struct session_slot *slot)
+{
+	const struct session_job *head = slot->head;
+	if (head->reported)
+		return INT64_MAX;
+	if (head->ahead)
+		return slot->head_us + SESSION_STARTED_US;
+	return head->begun_us ? head->begun_us : INT64_MAX;
+}
+
+/* The limit counts from the moment when the child said that it began; before that, from the moment
+ * when nothing was ahead of the job, so that a child that hangs is ended, too. */
+static int64_t limit_us(const struct session_slot *slot)
+{
+	const struct session_job *head = slot->head;
+	if (head->timeout_ms == 0 || head->kill != REASON_NONE)
+		return INT64_MAX;
+	int64_t from_us = head->begun_us ? head->begun_us : slot->head_us;
+	return from_us + (int64_t)head->timeout_ms * 1000;
+}
+
+static int64_t overdue_us(const struct session_slot *slot)
+{
+	return slot->head->ahead && !slot->overdue ? slot->head_us + SESSION_OVERDUE_US : INT64_MAX;
+}
+
+static int64_t check_us(const struct session_slot *slot)
+{
+	if (!slot->head)
+		return INT64_MAX;
+	int64_t at_us = report_us(slot), limit = limit_us(slot), overdue = overdue_us(slot);
+	at_us = limit < at_us ? limit : at_us;
+	return overdue < at_us ? overdue : at_us;
+}
+
+/* ---- which slots may take more ---- */
+
+static bool may_share(const struct session_slot *slot)
+{
+	return slot->up && slot->head && slot->head->ahead && !slot->overdue && !slot->stealing &&
+	       !slot->choked && slot->kills == 0;
+}
+
+/* Everything that follows from a slot's pipe; called after each change of it. */
+static void refresh(struct session *s, struct session_slot *slot)
+{
+	struct session_job *head = list_empty(&slot->pipe)
+					   ? NULL
+					   : list_entry(slot->pipe.next, struct session_job, link);
+	if (head != slot->head) {
+		slot->head = head;
+		slot->head_us = s->now_us;
+		slot->overdue = false;
+	}
+	if (slot->len <= 1)
+		slot->stealing = false;
+	if (slot->len == 0)
+		slot->choked = false;
+	slot->check_us = check_us(slot);
+	session_wake_by(s, slot->check_us);
+
+	list_remove(&slot->link);
+	if (s->filling == slot && (!may_share(slot) || slot->len >= slot->fill_to))
+		s->filling = NULL;
+	if (slot->up && slot->len == 0)
+		list_push_front(&s->idle, &slot->link);
+	else if (s->filling != slot && may_share(slot) && slot->len <= slot->deep / 2)
+		list_push_back(&s->open, &slot->link);
+}
+
+static void add(struct session *s, struct session_slot *slot, struct session_job *j)
+{
+	j->slot = slot;
+	j->begun_us = 0;
+	session_job_move(s, j, JOB_PIPED, &slot->pipe);
+	if (slot->len++ == 0)
+		s->stats.slots_busy++;
+	refresh(s, slot);
+}
+
+/* The job leaves its slot; the caller moves it to its next place, then calls refresh(). */
+static struct session_slot *take_out(struct session *s, struct session_job *j)
+{
+	struct session_slot *slot = j->slot;
+	list_remove(&j->link);
+	if (j->kill != REASON_NONE)
+		slot->kills--;
+	if (--slot->len == 0)
+		s->stats.slots_busy--;
+	j->slot = NULL;
+	j->begun_us = 0;
+	return slot;
+}
+
+/* ---- jobs into slots ---- */
+
+static uint32_t clamp(uint32_t value, uint32_t low, uint32_t high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+static struct session_slot *first_of(const struct list *slots)
+{
+	return list_empty(slots) ? NULL : list_entry(slots->next, struct session_slot, link);
+}
+
+static struct session_slot *choose(struct session *s, const struct session_job *j)
+{
+	if (!j->ahead)
+		return first_of(&s->idle);
+	if (s->filling)
+		return s->filling;
+	uint32_t burst = clamp(SESSION_BURST_US / session_function_cost_us(j->function), 1,
+			       SESSION_PIPE_MAX);
+	uint32_t deep = clamp(2 * burst, 2, SESSION_PIPE_MAX);
+	struct session_slot *slot = first_of(&s->idle);
+	uint32_t fill_to = burst;
+	if (!slot) {
+		slot = first_of(&s->open);
+		fill_to = deep;
+	}
+	if (!slot)
+		return NULL;
+	slot->fill_to = fill_to;
+	slot->deep = deep;
+	s->filling = slot;
+	return slot;
+}
+
+void session_slots_fill(struct session *s)
+{
+	while (!list_empty(&s->queue) && session_room(s)) {
+		struct session_job *j = list_entry(s->queue.next, struct session_job, link);
+		struct session_slot *slot = choose(s, j);
+		if (!slot)
+			return;
+		FH_ASSERT(slot->up && (slot->len == 0 || (j->ahead && may_share(slot))));
+		FH_ASSERT_CMP(slot->len, <, SESSION_PIPE_MAX);
+		struct session_action *run = session_emit(s, SESSION_DO_RUN);
+		run->slot = slot->index;
+		run->job = j->number;
+		run->function = j->function->index;
+		run->announce = !j->ahead;
+		add(s, slot, j);
+	}
+}
+
+/* ---- the runner's events ---- */
+
+static struct session_slot *slot_at(struct session *s, uint32_t index)
+{
+	FH_ASSERT_CMP(index, <, s->stats.slots);
+	return &s->slots[index];
+}
+
+static struct session_job *job_on(struct session *s, const struct session_ev_slot *ev)
+{
+	struct session_job *j = session_job_at(s, ev->job);
+	FH_ASSERT(j->place == JOB_PIPED && j->slot == slot_at(s, ev->slot));
+	return j;
+}
+
+static void set_up(struct session *s, struct session_slot *slot, bool up)
+{
+	if (slot->up != up)
+		s->stats.slots_up += up ? 1 : UINT32_MAX;
+	slot->up = up;
+	refresh(s, slot);
+}
+
+void session_slot_ready(struct session *s, uint32_t index)
+{
+	struct session_slot *slot = slot_at(s, index);
+	FH_ASSERT(list_empty(&slot->pipe));
+	set_up(s, slot, true);
+	if (slot->len > 0)
+		return;
+	list_remove(&slot->link); /* a new child is cold: the others go first */
+	list_push_back(&s->idle, &slot->link);
+}
+
+void session_slot_down(struct session *s, uint32_t index)
+{
+	FH_ASSERT(list_empty(&slot_at(s, index)->pipe));
+	set_up(s, slot_at(s, index), false);
+}
+
+static void report_started(struct session *s, struct session_job *j)
+{
+	j->reported = true;
+	if (s->link == LINK_WELCOMED && !j->unwanted)
+		session_emit(s, SESSION_DO_SEND_STARTED)->ref = j->ref;
+}
+
+void session_slot_started(struct session *s, const struct session_ev_slot *ev)
+{
+	struct session_job *j = job_on(s, ev);
+	j->begun_us = s->now_us;
+	if (j == j->slot->head && report_us(j->slot) <= s->now_us)
+		report_started(s, j);
+	refresh(s, j->slot);
+}
+
+void session_slot_finished(struct session *s, const struct session_ev_slot *ev)
+{
+	struct session_job *j = job_on(s, ev);
+	session_function_measured(j->function, ev->run_us);
+	struct session_slot *slot = take_out(s, j);
+	slot->choked = false;
+	if (PLANTED(SLOT_LEAKED_ON_CRASH) && ev->reason == REASON_CRASH)
+		slot->len++; /* the busy mark stays: the slot never idles again */
+	session_job_finish(s, j, ev->state, ev->reason, true);
+	refresh(s, slot);
+}
+
+/* A job that left its slot without having begun. A limit that was counted in the meantime is void;
+ * a cancellation is not. What a former dispatcher assigned is not begun for a new one. */
+static void unbegun(struct session *s, struct session_job *j)
+{
+	enum task_reason kill = j->kill;
+	j->kill = REASON_NONE;
+	j->reported = false;
+	if (j->unwanted || s->link == LINK_DOWN)
+		session_job_forget(s, j);
+	else if (kill == REASON_CANCELLED)
+		session_job_finish(s, j, TASK_CANCELLED, REASON_CANCELLED, false);
+	else
+		session_job_enqueue(s, j, s->queue.next);
+}
+
+void session_slot_returned(struct session *s, const struct session_ev_slot *ev)
+{
+	struct session_job *j = job_on(s, ev);
+	struct session_slot *slot = take_out(s, j);
+	s->stats.returned++;
+	unbegun(s, j);
+	refresh(s, slot);
+}
+
+/* An empty slot that takes nothing has lost its child; SLOT_READY will tell of the next one. */
+void session_slot_refused(struct session *s, const struct session_ev_slot *ev)
+{
+	struct session_job *j = job_on(s, ev);
+	struct session_slot *slot = take_out(s, j);
+	unbegun(s, j);
+	slot->choked = true;
+	if (slot->len == 0)
+		set_up(s, slot, false);
+	else
+		refresh(s, slot);
+}
+
+/* ---- what ends or moves jobs in a slot ---- */
+
+static void steal(struct session *s, struct session_slot *slot)
+{
+	if (slot->len <= 1 || slot->stealing)
+		return;
+	slot->stealing = true;
+	session_emit(s, SESSION_DO_STEAL)->slot = slot->index;
+}
+
+void session_slot_kill(struct session *s, struct session_job *j, enum task_reason why)
+{
+	struct session_slot *slot = j->slot;
+	if (j->kill != REASON_NONE)
+		return;
+	if (j == slot->head)
+		steal(s, slot);
+	j->kill = why;
+	slot->kills++;
+	struct session_action *kill = session_emit(s, SESSION_DO_KILL);
+	kill->slot = slot->index;
+	kill->job = j->number;
+	kill->reason = why;
+	refresh(s, slot);
+}
+
+static void look(struct session *s, struct session_slot *slot)
+{
+	struct session_job *head = slot->head;
+	if (report_us(slot) <= s->now_us)
+		report_started(s, head);
+	if (overdue_us(slot) <= s->now_us) {
+		slot->overdue = true;
+		steal(s, slot);
+	}
+	if (limit_us(slot) <= s->now_us)
+		session_slot_kill(s, head, REASON_TIMEOUT);
+	refresh(s, slot);
+}
+
+int64_t session_slots_tick(struct session *s)
+{
+	int64_t next_us = INT64_MAX;
+	for (uint32_t i = 0; i < s->stats.slots; i++) {
+		struct session_slot *slot = &s->slots[i];
+		if (slot->check_us <= s->now_us && session_room(s))
+			look(s, slot);
+		if (slot->check_us < next_us)
+			next_us = slot->check_us;
+	}
+	return next_us;
+}
+
+void session_slots_report_all(struct session *s)
+{
+	for (uint32_t i = 0; i < s->stats.slots; i++) {
+		struct session_slot *slot = &s->slots[i];
+		if (!slot->head)
+			continue;
+		slot->head->reported = false;
+		refresh(s, slot);
+	}
+}
