@@ -1,0 +1,67 @@
+/* `farhand`: picks the subcommand. */
+#include <event2/event.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/options.h"
+#include "app/serve.h"
+#include "farhand/version.h"
+
+enum { EXIT_USAGE = 2 };
+
+static const char help[] = "Usage: farhand COMMAND [FLAG]...\n"
+			   "Borrow strong machines: run Python functions by REST, durably.\n"
+			   "\n"
+			   "  serve      gateway, dispatcher and local pool in one process\n"
+			   "  version    versions of Farhand and of its libraries\n"
+			   "\n"
+			   "  --help, --version\n"
+			   "`farhand COMMAND --help` says more.\n";
+
+static int print_version(void)
+{
+	(void)printf("farhand %s (libevent %s, SQLite %s)\n", FH_VERSION, event_get_version(),
+		     sqlite3_libversion());
+	return 0;
+}
+
+static int usage_error(const char *line)
+{
+	(void)fprintf(stderr, "farhand: %s\n", line);
+	return EXIT_USAGE;
+}
+
+static int command_serve(int argc, char **argv)
+{
+	struct serve_options options;
+	struct fh_err err = { "" };
+	if (serve_options_parse(&options, argc, argv, &err))
+		return usage_error(err.text);
+	if (options.help) {
+		(void)fputs(serve_options_help(), stdout);
+		return 0;
+	}
+	return serve_run(&options);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		(void)fputs(help, stderr);
+		return EXIT_USAGE;
+	}
+	const char *command = argv[1];
+	if (strcmp(command, "serve") == 0)
+		return command_serve(argc - 1, argv + 1);
+	if (strcmp(command, "--version") == 0 || strcmp(command, "version") == 0)
+		return print_version();
+	if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
+	    strcmp(command, "help") == 0) {
+		(void)fputs(help, stdout);
+		return 0;
+	}
+	char line[128];
+	(void)snprintf(line, sizeof line, "unknown command '%.60s'; see farhand --help", command);
+	return usage_error(line);
+}

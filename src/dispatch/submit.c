@@ -1,0 +1,257 @@
+/* A submission's way: functions are looked up, the answer is rendered, the core admits, the store
+ * persists, the core is told, the answer leaves.
+ *
+ * Happy path:  submit_call -> (functions read) -> admit -> CORE_DO_PERSIST -> stored ->
+ * CORE_DO_REPLY Failure modes: unknown functions (their items are left out, or the call fails), a
+ * full queue (CORE_DO_REJECT before anything is stored), an idempotency key that was used (the
+ * first answer is given again), an unknown group. In all of them the core is told that nothing was
+ * stored. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "dispatch/dispatch_priv.h"
+
+struct submission {
+	struct store_submit op;
+	struct store_idempotency idempotency;
+	struct dispatch *d;
+	struct call_submit *call;
+	uint64_t request;
+	uint32_t looked_up;	 /* items whose function is settled */
+	uint32_t count;		 /* items that go to the store */
+	struct core_spec *specs; /* of those */
+	struct store_submit_item *items;
+	struct function **functions; /* of all items of the call, pinned; NULL: left out */
+};
+
+static void submission_end(struct submission *s, int ret)
+{
+	struct dispatch *d = s->d;
+	struct call *c = &s->call->call;
+	if (s->functions)
+		for (uint32_t i = 0; i < s->call->count; i++)
+			if (s->functions[i])
+				function_unpin(d, s->functions[i]);
+	dispatch_answer(d, c, ret);
+	store_op_release(&s->op.op);
+	fh_free(s->specs);
+	fh_free(s->items);
+	fh_free((void *)s->functions);
+	fh_free(s);
+}
+
+void submit_spec(struct dispatch *d, const struct task_rec *t, struct function *f,
+		 uint32_t class_ix, struct core_spec *ret_spec)
+{
+	const struct task_options *o = &t->options;
+	int64_t not_before_ms =
+		t->not_before_ms > o->not_before_ms ? t->not_before_ms : o->not_before_ms;
+	*ret_spec = (struct core_spec){
+		.id = t->id,
+		.account = t->account,
+		.class_ix = class_ix,
+		.function = f->handle,
+		.bytes = (uint32_t)t->payload_size,
+		.priority = o->priority,
+		.retries = o->retries,
+		.retry_on = o->retry_on,
+		.backoff_initial_ms = o->backoff_initial_ms,
+		.backoff_max_ms = o->backoff_max_ms,
+		.backoff_factor_milli = o->backoff_factor_milli,
+		.attempt = t->attempt,
+		.failures = t->failures,
+		.losses = t->losses,
+		.timeout_ms = o->timeout_ms,
+		.not_before_us = dispatch_mono_us(d, not_before_ms),
+		.expires_us = dispatch_mono_us(d, o->expires_at_ms),
+		.at_most_once = o->at_most_once,
+		.started_once = t->started_once,
+		.ref = CORE_NO_REF,
+	};
+}
+
+/* What the function was registered with stands in where the task says nothing. */
+static void apply_defaults(const struct dispatch *d, struct task_options *o,
+			   const struct task_options *defaults)
+{
+	if (!o->timeout_ms)
+		o->timeout_ms =
+			defaults->timeout_ms ? defaults->timeout_ms : d->config.default_timeout_ms;
+	if (!o->mem_bytes)
+		o->mem_bytes = defaults->mem_bytes;
+	if (!o->retries)
+		o->retries = defaults->retries;
+}
+
+static void name_function(struct task_rec *t, const struct function *f)
+{
+	if (!t->function_name && f->rec.name)
+		t->function_name = fh_strdup(f->rec.name);
+}
+
+/* Specs and store items of what is accepted. */
+static void collect(struct submission *s)
+{
+	struct call_submit *c = s->call;
+	s->specs = dispatch_alloc(c->count, sizeof *s->specs);
+	s->items = dispatch_alloc(c->count, sizeof *s->items);
+	for (uint32_t i = 0; i < c->count; i++) {
+		struct task_rec *t = &c->items[i].task;
+		if (c->items[i].ret)
+			continue;
+		apply_defaults(s->d, &t->options, &s->functions[i]->rec.defaults);
+		name_function(t, s->functions[i]);
+		t->payload_size = t->payload ? t->payload->len : 0;
+		submit_spec(s->d, t, s->functions[i], class_index(s->d, ""), &s->specs[s->count]);
+		s->items[s->count++].task = t;
+	}
+}
+
+static void admit(struct submission *s)
+{
+	struct call_submit *c = s->call;
+	if (c->single && c->items[0].ret) {
+		(void)fh_err_set(&c->call.err, c->items[0].ret, "no such function");
+		submission_end(s, c->items[0].ret);
+		return;
+	}
+	collect(s);
+	if (c->render)
+		c->render(c);
+	s->request = dispatch_request_new(s->d, s);
+	struct core_event ev = { .kind = CORE_EV_SUBMITTED,
+				 .submitted = { s->request, s->specs, s->count } };
+	dispatch_step(s->d, &ev);
+}
+
+/* Settles the functions of all items; waits in a function's list where one must be read first. */
+static void look_up(struct submission *s)
+{
+	struct call_submit *c = s->call;
+	for (; s->looked_up < c->count; s->looked_up++) {
+		uint32_t i = s->looked_up;
+		struct function *f = s->functions[i];
+		if (!f) {
+			f = s->functions[i] = function_pin(s->d, c->items[i].task.function_id);
+			if (!f) {
+				(void)fh_err_set(&c->call.err, FH_ELIMIT,
+						 "too many different functions at once");
+				c->call.retry_after_s = 1;
+				submission_end(s, FH_ELIMIT);
+				return;
+			}
+			if (!f->known) {
+				list_push_back(&f->calls, &c->call.link);
+				function_read(s->d, f);
+				return;
+			}
+		}
+		if (!f->known) {
+			c->items[i].ret = FH_ENOTFOUND;
+			s->functions[i] = NULL;
+			function_unpin(s->d, f);
+		}
+	}
+	admit(s);
+}
+
+void submit_resume(struct dispatch *d, struct call *c)
+{
+	(void)d;
+	look_up(c->state);
+}
+
+void submit_call(struct dispatch *d, struct call_submit *c)
+{
+	if (d->draining) {
+		dispatch_answer(d, &c->call, FH_ECLOSED);
+		return;
+	}
+	struct submission *s = dispatch_alloc(1, sizeof *s);
+	s->d = d;
+	s->call = c;
+	s->functions = dispatch_alloc(c->count, sizeof(struct function *));
+	c->call.state = s;
+	look_up(s);
+}
+
+/* The refs were given at SUBMITTED; the places are filled before the core may assign them. */
+static void take_places(struct submission *s)
+{
+	uint32_t item = 0;
+	for (uint32_t i = 0; i < s->count; i++, item++) {
+		while (s->call->items[item].ret)
+			item++;
+		struct task_rec *t = &s->call->items[item].task;
+		feed_submitted(s->d, t->group_id, 1);
+		if (s->specs[i].ref != CORE_NO_REF)
+			window_put(s->d, s->specs[i].ref, t, s->functions[item]);
+	}
+	s->d->totals.accepted_total += s->count;
+}
+
+static void stored(struct store_op *op)
+{
+	struct submission *s = (struct submission *)op;
+	struct dispatch *d = s->d;
+	dispatch_op_done(d);
+	bool ok = op->ret == 0;
+	if (ok)
+		take_places(s);
+	struct core_event ev = { .kind = CORE_EV_STORED,
+				 .stored = { s->request, s->specs, s->count, ok } };
+	dispatch_step(d, &ev);
+	cancel_ask_again(d);
+	if (ok)
+		return; /* CORE_DO_REPLY has ended it */
+	(void)dispatch_request_take(d, s->request);
+	struct call_submit *c = s->call;
+	if (op->ret == FH_EREPLAY) {
+		c->idempotency.ret_replayed = true;
+		c->idempotency.ret_status = s->idempotency.ret_status;
+		c->idempotency.ret_location = s->idempotency.ret_location;
+		c->idempotency.ret_body = s->idempotency.ret_response;
+	} else if (op->ret == FH_ENOTFOUND) {
+		(void)fh_err_set(&c->call.err, op->ret, "no such group");
+	}
+	submission_end(s, op->ret == FH_EREPLAY ? 0 : op->ret);
+}
+
+static void persist(struct submission *s)
+{
+	const struct call_submit *c = s->call;
+	for (uint32_t i = 0; i < s->count; i++)
+		s->items[i].claim = s->specs[i].ref != CORE_NO_REF;
+	s->op.new_group = c->new_group;
+	s->op.items = s->items;
+	s->op.count = s->count;
+	if (c->idempotency.key) {
+		idempotency_fill(s->d, &c->idempotency, &s->idempotency);
+		s->op.idempotency = &s->idempotency;
+	}
+	dispatch_op(s->d, &s->op.op, STORE_SUBMIT, stored);
+}
+
+void submit_perform(struct dispatch *d, const struct core_action *a)
+{
+	struct submission *s = dispatch_request_get(d, a->request.request);
+	switch (a->kind) {
+	case CORE_DO_PERSIST:
+		persist(s);
+		break;
+	case CORE_DO_REJECT:
+		d->totals.rejected_total += s->count;
+		(void)dispatch_request_take(d, a->request.request);
+		s->call->call.retry_after_s = a->request.retry_after_s;
+		(void)fh_err_set(&s->call->call.err, a->request.error,
+				 "the queue is full: %u tasks were not accepted; try again later",
+				 s->count);
+		submission_end(s, a->request.error);
+		break;
+	case CORE_DO_REPLY:
+		(void)dispatch_request_take(d, a->request.request);
+		submission_end(s, 0);
+		break;
+	default:
+		FH_UNREACHABLE("not an action of a submission");
+	}
+}
