@@ -1,34 +1,42 @@
-"""A farhand server of the demo's own: start it, kill it without mercy, start it again."""
+"""A farhand server in a folder of its own: start it, kill it without mercy, start it again.
+
+The demo and the bench start theirs with it.
+"""
 
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Optional
 
 
 class Server:
-    """One `farhand serve` on a free port of this machine, with its data in a folder."""
+    """One `farhand serve` on a free port of this machine; `options` are further flags of it."""
 
-    def __init__(self, executable: Path, folder: Path, module_path: Path) -> None:
-        self.executable, self.folder, self.module_path = executable, folder, module_path
+    def __init__(self, executable: Path, folder: Path, *options: object) -> None:
+        self.folder = folder
+        self.options = options
         self.url = ""
+        self._executable = executable
         self._listen = "127.0.0.1:0"  # the first start picks a port, the next ones keep it
         self._process: Optional["subprocess.Popen[str]"] = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def start(self) -> float:
         """Starts the server; returns the seconds until it said that it is ready."""
         began = time.monotonic()
-        command = [str(self.executable), "serve", "--listen", self._listen,
-                   "--data", str(self.folder / "data"), "--python", sys.executable,
-                   "--path", str(self.module_path)]
+        command = [self._executable, "serve", "--listen", self._listen,
+                   "--data", self.folder / "data", *self.options]
         with open(self.folder / "server.log", "a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
+                [str(word) for word in command], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=log, text=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
-                start_new_session=True)  # Ctrl-C is for the demo, which then stops the server
+                start_new_session=True)  # Ctrl-C is for whoever started us, and stops it in order
         line = self._process.stdout.readline().split()
         if len(line) < 2 or line[0] != "ready":
             self._process.wait()
@@ -39,23 +47,23 @@ class Server:
 
     def kill(self) -> int:
         """kill -9; returns the process id that is no more."""
-        process = self._process
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        self._process = None
-        return process.pid
+        pid = self._process.pid
+        self._process.kill()
+        self._reap()
+        return pid
 
     def stop(self) -> None:
         """SIGTERM: running tasks may end, queued ones stay stored. Harmless when it is not up."""
-        process = self._process
-        if process is None:
+        if self._process is None:
             return
-        process.send_signal(signal.SIGTERM)
+        self._process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            self._process.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+            self._process.kill()
+        self._reap()
+
+    def _reap(self) -> None:
+        self._process.wait()
+        self._process.stdout.close()
         self._process = None

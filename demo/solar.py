@@ -136,7 +136,8 @@ Look around in what it has stored:
 def run(executable: Path, folder: Path) -> None:
     """Starts the server, does the work, draws the picture; the server is stopped in any case."""
     began = time.monotonic()
-    server = Server(executable, folder, Path(__file__).parent)
+    server = Server(executable, folder, "--python", sys.executable,
+                    "--path", Path(__file__).resolve().parent)
     seconds = server.start()
     try:
         print(f"   A server with a local pool is ready after {seconds:.2f} s: {server.url}")
