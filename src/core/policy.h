@@ -1,0 +1,27 @@
+/* Who is next, and where it goes. Each policy is one file; the step asks, in this order, for a lane
+ * (which fixes the task: the head of its queue) and thereby for a session. */
+#ifndef FARHAND_CORE_POLICY_H
+#define FARHAND_CORE_POLICY_H
+
+#include <stdbool.h>
+
+struct core;
+struct lane;
+struct session;
+struct task;
+
+struct choice {
+	struct task *task;
+	struct session *session;
+	bool ahead; /* short: may share a child, see worker.h */
+};
+
+/* policy_fair.c: the next task to hand out and the session that gets it; false: nothing can go out
+ * now. Counts the task against its lane's share. */
+bool policy_fair_next(struct core *c, struct choice *ret_choice);
+
+/* policy_place.c: the least loaded session that can take such a task of the lane; NULL: none can.
+ */
+struct session *policy_place(const struct core *c, const struct lane *l, bool ahead);
+
+#endif

@@ -1,0 +1,175 @@
+/* Decides whether a session can take a task, and keeps the pools in which the least loaded session
+ * is found.
+ *
+ *  - open: the session joins the pool of its classes; with its first credit it is ready
+ *  - take / drop: counts, then the session moves to the bucket of its new load
+ *  - lose: what it has become orphans, which the step judges
+ *
+ * Credit that is granted beyond reason changes nothing: slots bound what is in flight. */
+#include "core/worker.h"
+
+#include "base/assert.h"
+#include "core/liveness.h"
+#include "core/state.h"
+
+struct session *worker_session(struct core *c, uint32_t number)
+{
+	FH_ASSERT_CMP(number, <, c->limits.sessions_max);
+	FH_ASSERT(c->sessions[number].open);
+	return &c->sessions[number];
+}
+
+uint32_t worker_session_number(const struct core *c, const struct session *s)
+{
+	return (uint32_t)(s - c->sessions);
+}
+
+bool worker_session_can_run(const struct session *s)
+{
+	return s->running < s->slots;
+}
+
+uint64_t worker_session_ahead_max(const struct core *c, const struct session *s)
+{
+	FH_ASSERT_CMP(s->lengthy, <=, s->slots);
+	return (uint64_t)(s->slots - s->lengthy) * c->limits.ahead_per_slot;
+}
+
+/* Which bucket: by the share of its slots that are taken, then by how far it is ahead. */
+static unsigned load_of(const struct core *c, const struct session *s)
+{
+	uint64_t n = (uint64_t)s->lengthy + s->ahead;
+	if (n < s->slots)
+		return (unsigned)(n * LOAD_FREE / s->slots);
+	uint64_t beyond = (n - s->slots) * (LOAD_COUNT - LOAD_FREE) /
+			  ((uint64_t)s->slots * c->limits.ahead_per_slot + 1);
+	return LOAD_FREE +
+	       (unsigned)(beyond < LOAD_COUNT - LOAD_FREE ? beyond : LOAD_COUNT - LOAD_FREE - 1);
+}
+
+static void unlist(struct core *c, struct session *s)
+{
+	if (list_empty(&s->ready))
+		return;
+	list_remove(&s->ready);
+	c->ready_count--;
+	if (list_empty(&s->pool->by_load[s->load]))
+		s->pool->loads &= ~(1u << s->load);
+}
+
+/* Puts the session where its counts say that it belongs. */
+static void relist(struct core *c, struct session *s)
+{
+	unlist(c, s);
+	if (s->granted <= s->assigned || s->slots == 0)
+		return;
+	if ((uint64_t)s->lengthy + s->ahead >= s->slots &&
+	    s->ahead >= worker_session_ahead_max(c, s))
+		return;
+	s->load = (uint8_t)load_of(c, s);
+	list_push_back(&s->pool->by_load[s->load], &s->ready);
+	s->pool->loads |= 1u << s->load;
+	c->ready_count++;
+}
+
+static struct pool *pool_join(struct core *c, uint64_t classes)
+{
+	struct pool *unused = NULL;
+	for (uint32_t i = 0; i < c->limits.sessions_max; i++) {
+		struct pool *p = &c->pool_table[i];
+		if (p->sessions > 0 && p->classes == classes) {
+			p->sessions++;
+			return p;
+		}
+		if (p->sessions == 0 && !unused)
+			unused = p;
+	}
+	FH_ASSERT(unused != NULL);
+	*unused = (struct pool){ .classes = classes, .sessions = 1 };
+	for (unsigned i = 0; i < LOAD_COUNT; i++)
+		list_init(&unused->by_load[i]);
+	list_push_back(&c->pools, &unused->link);
+	return unused;
+}
+
+void worker_session_open(struct core *c, const struct core_ev_session_opened *ev)
+{
+	FH_ASSERT_CMP(ev->session, <, c->limits.sessions_max);
+	struct session *s = &c->sessions[ev->session];
+	FH_ASSERT(!s->open);
+	*s = (struct session){
+		.open = true,
+		.immortal = ev->immortal,
+		.serial = ++c->next_serial,
+		.slots = ev->slots,
+		.pool = pool_join(c, ev->classes),
+	};
+	list_init(&s->contact);
+	list_init(&s->ready);
+	list_init(&s->in_flight);
+	c->session_count++;
+	liveness_heard(c, s);
+}
+
+void worker_session_lose(struct core *c, struct session *s)
+{
+	list_for_each_safe (link, &s->in_flight) {
+		struct task *t = list_entry(link, struct task, link);
+		if (t->phase == PHASE_STARTING) {
+			/* Nothing has left for the worker: it starts elsewhere, once stored. */
+			worker_session_drop(c, t);
+			t->session = CORE_NO_SESSION;
+		} else {
+			task_move(c, t, PHASE_ORPHANED);
+		}
+	}
+	FH_ASSERT(s->lengthy == 0 && s->ahead == 0 && s->running == 0);
+	unlist(c, s);
+	list_remove(&s->contact);
+	if (--s->pool->sessions == 0)
+		list_remove(&s->pool->link);
+	s->pool = NULL;
+	s->open = false;
+	c->session_count--;
+}
+
+void worker_session_credit(struct core *c, const struct core_ev_credited *ev)
+{
+	struct session *s = worker_session(c, ev->session);
+	if (ev->granted_total <= s->granted)
+		return;
+	s->granted = ev->granted_total;
+	relist(c, s);
+}
+
+void worker_session_take(struct core *c, struct task *t)
+{
+	struct session *s = worker_session(c, t->session);
+	FH_ASSERT_CMP(s->assigned, <, s->granted);
+	t->session_serial = s->serial;
+	s->assigned++;
+	if (t->ahead)
+		s->ahead++;
+	else
+		s->lengthy++;
+	list_push_back(&s->in_flight, &t->link);
+	relist(c, s);
+}
+
+void worker_session_drop(struct core *c, struct task *t)
+{
+	if (t->session == CORE_NO_SESSION)
+		return;
+	struct session *s = worker_session(c, t->session);
+	FH_ASSERT_CMP(t->ahead ? s->ahead : s->lengthy, >, 0);
+	list_remove(&t->link);
+	if (t->ahead)
+		s->ahead--;
+	else
+		s->lengthy--;
+	if (t->phase == PHASE_RUNNING)
+		s->running--;
+	if (t->phase == PHASE_STARTING)
+		s->assigned--; /* no ASSIGN has left: the credit was not used */
+	relist(c, s);
+}

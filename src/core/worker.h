@@ -1,0 +1,74 @@
+/* Workers as the core sees them: sessions with credit and slots.
+ *
+ * A session can take a task while its worker has granted more than it was assigned (credit is a
+ * cumulative total, so a lost or repeated grant does no harm), and
+ *  - a task that is not known to be short needs a slot of its own: in flight < slots;
+ *  - a short one may be handed ahead: short ones in flight < (slots - long ones) * ahead_per_slot.
+ *
+ * Sessions that run the same set of classes form a pool. Inside a pool the sessions that can take
+ * something lie in buckets by load, so that the least loaded one is found in O(1). */
+#ifndef FARHAND_CORE_WORKER_H
+#define FARHAND_CORE_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "core/event.h"
+#include "core/task.h"
+
+struct core;
+
+enum {
+	/* Steps of load that are told apart: half of them while a slot is free, half beyond. */
+	LOAD_FREE = 16,
+	LOAD_COUNT = 32,
+};
+
+struct pool {
+	uint64_t classes;
+	uint32_t sessions; /* open ones; 0: not in use */
+	uint32_t loads;	   /* bitmap of the lists that are not empty */
+	struct list by_load[LOAD_COUNT];
+	struct list link; /* in core.pools while in use */
+};
+
+struct session {
+	bool open;
+	bool immortal;
+	uint8_t load;	 /* which list of the pool it is in, if any */
+	uint32_t serial; /* tells apart the sessions that have had this number */
+	uint32_t slots;
+	uint32_t lengthy, ahead; /* tasks in flight: one slot each; short, several a slot */
+	uint32_t running;	 /* of both */
+	uint64_t granted, assigned;
+	int64_t heard_us;      /* on the lease clock, see liveness.h */
+	struct list contact;   /* in core.contacts unless immortal */
+	struct list ready;     /* in a list of its pool while it can take something */
+	struct list in_flight; /* tasks: STARTING, LEASED, RUNNING */
+	struct pool *pool;
+};
+
+/* The open session of this number. */
+struct session *worker_session(struct core *c, uint32_t number);
+uint32_t worker_session_number(const struct core *c, const struct session *s);
+
+void worker_session_open(struct core *c, const struct core_ev_session_opened *ev);
+
+/* Its tasks become orphans, then it is closed. */
+void worker_session_lose(struct core *c, struct session *s);
+
+void worker_session_credit(struct core *c, const struct core_ev_credited *ev);
+
+/* For task_move(): the task takes capacity of t->session, and gives it up. */
+void worker_session_take(struct core *c, struct task *t);
+void worker_session_drop(struct core *c, struct task *t);
+
+/* A child has begun the task: counts what runs, which is never more than the slots. False if that
+ * cannot be: the worker is wrong. */
+bool worker_session_can_run(const struct session *s);
+
+/* Short ones in flight that the session may have in all. */
+uint64_t worker_session_ahead_max(const struct core *c, const struct session *s);
+
+#endif
