@@ -1,0 +1,49 @@
+/* The dispatcher's window as a durable store sees it: which ready tasks are claimed, and for each
+ * lane from where a claim has to look. A claimed row stays in the lane's index (after a crash it is
+ * simply ready again), so without the cursor every claim would step over all claimed rows first.
+ *
+ *   cursor: every ready row before it is claimed or gone. It may be too early, never too late.
+ *
+ * Whenever a row becomes claimable, the lane is rewound to it. */
+#ifndef FARHAND_STORE_CLAIMS_H
+#define FARHAND_STORE_CLAIMS_H
+
+#include "base/map.h"
+#include "store/lanes.h"
+
+/* A place in the order of a lane: rank (the negated priority), then id. */
+struct lane_position {
+	int64_t rank;
+	struct fh_id id;
+};
+
+struct claims_lane {
+	struct lane lane;
+	struct lane_position cursor;
+};
+
+struct claims {
+	struct map ids;
+	struct lanes lanes;
+};
+
+/* FH_ENOMEM. */
+int claims_init(struct claims *c) FH_MUST_USE;
+void claims_release(struct claims *c);
+
+/* FH_ENOMEM; harmless when it is claimed already. */
+int claims_add(struct claims *c, struct fh_id id) FH_MUST_USE;
+bool claims_has(const struct claims *c, struct fh_id id);
+void claims_drop(struct claims *c, struct fh_id id);
+
+/* The lane with its cursor, made at its first use; NULL without memory. */
+struct claims_lane *claims_lane(struct claims *c, uint32_t account, const char *class_key);
+
+/* A row of the lane has become claimable at `p`. */
+void claims_rewind(struct claims *c, uint32_t account, const char *class_key,
+		   struct lane_position p);
+
+/* The first position behind `p`. */
+struct lane_position lane_position_after(struct lane_position p);
+
+#endif

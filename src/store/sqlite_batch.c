@@ -1,0 +1,141 @@
+/* Group commit: the calls of a batch, one transaction, one fsync.
+ *
+ *  - BEGIN IMMEDIATE, every call in order, the counters if anything was written, COMMIT. With
+ *    synchronous=FULL the commit ends with the fsync of the log. A batch that only read has
+ *    nothing to commit and costs no fsync.
+ *  - A call that answers an error has written nothing, so it needs no savepoint.
+ *  - The checkpoint is a step of its own, after everybody has been told.
+ *
+ * Failure modes: any error of SQLite ends the batch with FH_EIO; the transaction is not committed,
+ * and whether its frames reached the disk before the error is unknown: nobody was told. */
+#include <sys/stat.h>
+
+#include "base/assert.h"
+#include "store/op.h"
+#include "store/sqlite_db.h"
+
+/* 16 MB of log. More would make a start after a crash read more, fewer would write hot pages more
+ * often. */
+enum { CHECKPOINT_PAGES = 4096 };
+
+int db_begin(struct db *db)
+{
+	struct query q = query_on(db, SQL_BEGIN);
+	return query_run(&q);
+}
+
+static int write_server(struct db *db)
+{
+	const struct db_server *s = &db->server;
+	struct query q = query_on(db, SQL_UPDATE_SERVER);
+	query_int(&q, s->generation);
+	query_int(&q, s->clean);
+	query_size(&q, s->counts[TASK_QUEUED]);
+	query_size(&q, s->live_bytes);
+	query_size(&q, s->counts[TASK_COMPLETED]);
+	query_size(&q, s->counts[TASK_FAILED]);
+	query_size(&q, s->counts[TASK_CANCELLED]);
+	query_size(&q, s->functions);
+	query_size(&q, s->groups);
+	query_size(&q, s->finish_seq);
+	query_size(&q, s->purged_seq);
+	query_size(&q, s->payload_no);
+	return query_run(&q);
+}
+
+int db_commit(struct db *db)
+{
+	int ret = db->dirty ? write_server(db) : 0;
+	if (ret)
+		return ret;
+	struct query q = query_on(db, SQL_COMMIT);
+	ret = query_run(&q);
+	if (ret)
+		return ret;
+	db->commits += db->dirty;
+	db->dirty = false;
+	return 0;
+}
+
+static int execute(struct db *db, struct store_op *op)
+{
+	switch (op->kind) {
+	case STORE_PUT_FUNCTION:
+		return db_put_function(db, (struct store_put_function *)op);
+	case STORE_GET_FUNCTION:
+		return db_get_function(db, (struct store_get_function *)op);
+	case STORE_SUBMIT:
+		return db_submit(db, (struct store_submit *)op);
+	case STORE_FINISH:
+		return db_finish(db, (struct store_finish *)op);
+	case STORE_RETRY:
+		return db_retry(db, (struct store_retry *)op);
+	case STORE_START:
+		return db_start(db, (struct store_start *)op);
+	case STORE_CLAIM:
+		return db_claim(db, (struct store_claim *)op);
+	case STORE_UNCLAIM:
+		return db_unclaim(db, (struct store_unclaim *)op);
+	case STORE_CANCEL:
+		return db_cancel(db, (struct store_cancel *)op);
+	case STORE_GET_TASK:
+		return db_get_task(db, (struct store_get_task *)op);
+	case STORE_GET_TASKS:
+		return db_get_tasks(db, (struct store_get_tasks *)op);
+	case STORE_LIST_FINISHED:
+		return db_list_finished(db, (struct store_list_finished *)op);
+	case STORE_PUT_GROUP:
+		return db_put_group(db, (struct store_put_group *)op);
+	case STORE_GET_GROUP:
+		return db_get_group(db, (struct store_get_group *)op);
+	case STORE_EXPIRE:
+		return db_expire(db, (struct store_expire *)op);
+	case STORE_PURGE:
+		return db_purge(db, (struct store_purge *)op);
+	case STORE_STATS:
+		return db_stats(db, (struct store_stats *)op);
+	case STORE_OP_COUNT:
+		break;
+	}
+	FH_UNREACHABLE("no such call");
+}
+
+int db_commit_batch(struct db *db, const struct list *ops)
+{
+	list_for_each (link, ops)
+		store_op_reset(list_entry(link, struct store_op, link));
+	int ret = db_begin(db);
+	if (ret)
+		return ret;
+	list_for_each (link, ops) {
+		struct store_op *op = list_entry(link, struct store_op, link);
+		op->ret = execute(db, op);
+		if (op->ret == FH_EIO)
+			return FH_EIO;
+		if (op->ret == FH_ENOMEM)
+			store_op_release(op);
+	}
+	return db_commit(db);
+}
+
+/* A file that was deleted or replaced under an open database would take every further commit to
+ * nowhere. */
+static int check_file(struct db *db)
+{
+	struct stat st;
+	if (stat(db->path, &st) == 0 && st.st_dev == db->device && st.st_ino == db->inode)
+		return 0;
+	return fh_err_set(&db->failure, FH_EIO, "%s: the file was removed or replaced", db->path);
+}
+
+int db_checkpoint(struct db *db)
+{
+	if (db->wal_pages < CHECKPOINT_PAGES)
+		return 0;
+	db->wal_pages = 0;
+	int ret = check_file(db);
+	if (!ret && sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+					      NULL) != SQLITE_OK)
+		ret = db_fail(db, "cannot checkpoint");
+	return ret;
+}

@@ -1,0 +1,125 @@
+/* Every statement that runs while the store serves. The tables are in sqlite_schema.c. Conditions
+ * on `queue` are spelled exactly as in the partial indexes, or SQLite would not use them. */
+#ifndef FARHAND_STORE_SQLITE_SQL_H
+#define FARHAND_STORE_SQLITE_SQL_H
+
+/* clang-format off */
+#define TASK_COLUMNS                                                                           \
+	"id, function_id, group_id, account, rank, state, reason, attempt, failures, losses, " \
+	"started_once, created_ms, not_before_ms, started_ms, finished_ms, finish_seq, "       \
+	"payload_size, result_size, retries, retry_on, retry_classes, backoff_initial_ms, "    \
+	"backoff_max_ms, backoff_factor_milli, timeout_ms, mem_bytes, wanted_not_before_ms, "  \
+	"expires_at_ms, at_most_once, tags"
+
+#define FUNCTION_COLUMNS                                                                        \
+	"id, digest, name, serializer, description, created_ms, payload_size, priority, "       \
+	"retries, retry_on, retry_classes, backoff_initial_ms, backoff_max_ms, "                \
+	"backoff_factor_milli, timeout_ms, mem_bytes, not_before_ms, expires_at_ms, "           \
+	"at_most_once, tags, CASE WHEN ?1 THEN payload END"
+
+#define SQL_STATEMENTS(X)                                                                          \
+	X(BEGIN, "BEGIN IMMEDIATE")                                                                \
+	X(COMMIT, "COMMIT")                                                                        \
+	X(SELECT_SERVER, "SELECT generation, clean, queued, queued_bytes, completed, failed, "     \
+			 "cancelled, functions, groups, finish_seq, purged_seq, payload_no "       \
+			 "FROM server")                                                            \
+	X(UPDATE_SERVER, "UPDATE server SET generation = ?, clean = ?, queued = ?, "               \
+			 "queued_bytes = ?, completed = ?, failed = ?, cancelled = ?, "            \
+			 "functions = ?, groups = ?, finish_seq = ?, purged_seq = ?, "             \
+			 "payload_no = ?")                                                         \
+	X(PAGES, "PRAGMA page_count")                                                              \
+                                                                                                   \
+	X(SELECT_FUNCTION, "SELECT " FUNCTION_COLUMNS " FROM functions WHERE id = ?2")             \
+	X(SELECT_FUNCTION_NAMED, "SELECT " FUNCTION_COLUMNS                                        \
+				 " FROM functions WHERE name = ?2 ORDER BY no DESC LIMIT 1")       \
+	X(SELECT_FUNCTION_ID, "SELECT id FROM functions WHERE digest = ?")                         \
+	X(INSERT_FUNCTION, "INSERT INTO functions (id, digest, name, serializer, description, "    \
+			   "created_ms, payload_size, priority, retries, retry_on, "               \
+			   "retry_classes, backoff_initial_ms, backoff_max_ms, "                   \
+			   "backoff_factor_milli, timeout_ms, mem_bytes, not_before_ms, "          \
+			   "expires_at_ms, at_most_once, tags, payload) VALUES "                   \
+			   "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                          \
+                                                                                                   \
+	X(SELECT_GROUP, "SELECT id, name, tags, account, created_ms, total, completed, failed, "   \
+			"cancelled FROM groups WHERE id = ?")                                      \
+	X(HAS_GROUP, "SELECT 1 FROM groups WHERE id = ?")                                          \
+	X(INSERT_GROUP, "INSERT INTO groups (id, name, tags, account, created_ms, total, "         \
+			"records) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)")                            \
+	X(GROUP_ADD, "UPDATE groups SET total = total + ?2, records = records + ?2 WHERE id = ?1") \
+	X(GROUP_END, "UPDATE groups SET completed = completed + ?2, failed = failed + ?3, "        \
+		     "cancelled = cancelled + ?4 WHERE id = ?1")                                   \
+	X(GROUP_FORGET, "UPDATE groups SET records = records - 1 WHERE id = ?")                    \
+	X(EMPTY_GROUP, "SELECT id FROM groups WHERE records = 0 AND created_ms < ? "               \
+		       "ORDER BY created_ms LIMIT 1")                                              \
+	X(DELETE_GROUP, "DELETE FROM groups WHERE id = ?")                                         \
+                                                                                                   \
+	X(SELECT_KEY, "SELECT fingerprint, status, location, response FROM idempotency "           \
+		      "WHERE account = ? AND key = ?")                                             \
+	X(INSERT_KEY, "INSERT INTO idempotency (account, key, fingerprint, created_ms, status, "   \
+		      "location, response) VALUES (?,?,?,?,?,?,?)")                                \
+	X(OLDEST_KEY, "SELECT no, created_ms FROM idempotency ORDER BY no LIMIT 1")                \
+	X(DELETE_KEY, "DELETE FROM idempotency WHERE no = ?")                                      \
+                                                                                                   \
+	X(INSERT_TASK, "INSERT INTO tasks (" TASK_COLUMNS ", class_key, queue, payload_no) "       \
+		       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"      \
+		       "?,?,?)")                                                                   \
+	X(INSERT_PAYLOAD, "INSERT INTO payloads (no, data) VALUES (?,?)")                          \
+	X(SELECT_TASK, "SELECT " TASK_COLUMNS ", (SELECT name FROM functions "                     \
+		       "WHERE functions.id = function_id) FROM tasks WHERE id = ?")                \
+	X(SELECT_CLAIMED, "SELECT " TASK_COLUMNS ", data FROM tasks JOIN payloads "                \
+			  "ON no = payload_no WHERE id = ?")                                       \
+	X(SELECT_PLACE, "SELECT state, queue, account, class_key, rank, group_id, payload_size, "  \
+			"attempt, failures, losses FROM tasks WHERE id = ?")                       \
+	X(SELECT_PAYLOAD_NO, "SELECT payload_no FROM tasks WHERE id = ?")                          \
+	X(END_TASK, "UPDATE tasks SET queue = 0, state = ?2, reason = ?3, attempt = ?4, "          \
+		    "failures = ?5, losses = ?6, started_ms = ?7, finished_ms = ?8, "              \
+		    "finish_seq = ?9, result_size = ?10 WHERE id = ?1")                            \
+	X(RETRY_TASK, "UPDATE tasks SET queue = ?2, attempt = ?3, failures = ?4, losses = ?5, "    \
+		      "not_before_ms = ?6 WHERE id = ?1")                                          \
+	X(START_TASK, "UPDATE tasks SET attempt = ?2, started_once = 1 WHERE id = ?1")             \
+	X(READY_TASK, "UPDATE tasks SET queue = 1 WHERE id = ?")                                   \
+	X(DELETE_TASK, "DELETE FROM tasks WHERE id = ?")                                           \
+	X(DELETE_PAYLOAD, "DELETE FROM payloads WHERE no = ?")                                     \
+                                                                                                   \
+	X(SCAN_LANE, "SELECT rank, id FROM tasks WHERE queue = 1 AND account = ? "                 \
+		     "AND class_key = ? AND (rank, id) >= (?, ?) ORDER BY rank, id")               \
+	X(SCAN_DUE, "SELECT id, account, class_key, rank FROM tasks WHERE queue = 2 "              \
+		    "AND not_before_ms <= ?1 ORDER BY not_before_ms, id LIMIT ?2")                 \
+	X(NEXT_DUE, "SELECT not_before_ms FROM tasks WHERE queue = 2 "                             \
+		    "ORDER BY not_before_ms LIMIT 1")                                              \
+	X(SCAN_EXPIRED, "SELECT id FROM tasks WHERE queue > 0 AND expires_at_ms > 0 "              \
+			"AND expires_at_ms <= ? ORDER BY expires_at_ms, id")                       \
+	X(NEXT_EXPIRY, "SELECT expires_at_ms FROM tasks WHERE queue > 0 AND expires_at_ms > 0 "    \
+		       "ORDER BY expires_at_ms LIMIT 1")                                           \
+	X(COUNT_READY, "SELECT account, class_key, count(*), min(rank) FROM tasks "                \
+		       "WHERE queue = 1 GROUP BY account, class_key")                              \
+	X(SCAN_DELAYED, "SELECT account, class_key FROM tasks WHERE queue = 2")                    \
+                                                                                                   \
+	X(INSERT_RESULT, "INSERT INTO results (finish_seq, task_id, group_id, state, reason, "     \
+			 "started_ms, finished_ms, deserialize_us, run_us, serialize_us, "         \
+			 "runtime, out_cut, err_cut, error_type, error_message, traceback, "       \
+			 "value, out, err) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")        \
+	X(SELECT_RESULT, "SELECT state, reason, started_ms, finished_ms, deserialize_us, run_us, " \
+			 "serialize_us, runtime, out_cut, err_cut, "                               \
+			 "CASE WHEN ?2 THEN error_type END, CASE WHEN ?2 THEN error_message END, " \
+			 "CASE WHEN ?2 THEN traceback END, CASE WHEN ?2 THEN value END, "          \
+			 "CASE WHEN ?3 THEN out END, CASE WHEN ?3 THEN err END "                   \
+			 "FROM results WHERE finish_seq = ?1")                                     \
+	X(SCAN_FINISHED, "SELECT task_id FROM results WHERE group_id = ?1 "                        \
+			 "AND finish_seq > ?2 ORDER BY finish_seq")                                \
+	X(NEXT_FINISHED, "SELECT finish_seq, task_id, group_id, state, finished_ms FROM results "  \
+			 "WHERE finish_seq > ?1 ORDER BY finish_seq LIMIT 1")                      \
+	X(EMPTY_RESULT, "UPDATE results SET error_type = NULL, error_message = NULL, "             \
+			"traceback = NULL, value = NULL, out = NULL, err = NULL "                  \
+			"WHERE finish_seq = ?")                                                    \
+	X(DELETE_RESULT, "DELETE FROM results WHERE finish_seq = ?")
+
+enum sql {
+#define X(name, text) SQL_##name,
+	SQL_STATEMENTS(X)
+#undef X
+		SQL_COUNT,
+};
+/* clang-format on */
+
+#endif
