@@ -78,7 +78,7 @@ SPOILT = [
     ("places", "docs/other.md", "from " + "py" + "pi.org\n", "registry"),
     ("python", "python/client.py", "def f(:\n", ":1"),
     ("python", "python/client.py", "def f():\n" + "    x = 1\n" * 71, "72 lines"),
-    ("sleeps", "tests/test_client.py", "import time\n\ndef test_x():\n    time.sleep(1)\n", "sleeps"),
+    ("sleeps", "tests/test_client.py", "import time\ndef test_x():\n    time.sleep(1)\n", "sleeps"),
     ("ruff", "python/client.py", "import os\n", "F401"),
     ("shell", "script/run", "#!/usr/bin/env bash\nset -euo pipefail\nif\n", "syntax error"),
     ("shell", "script/run", "#!/usr/bin/env bash\necho\n", "goes on after an error"),
