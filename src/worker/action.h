@@ -28,8 +28,8 @@ enum session_action_kind {
 	SESSION_DO_STEAL, /* from `slot`, what waits behind the running job */
 	SESSION_DO_KILL,  /* `job` on `slot`, for `reason` */
 
-	/* To the dispatcher. One that the transport does not take is dropped: a timer says it again
-	 * for as long as it matters. */
+	/* To the dispatcher. One that the transport does not take is dropped: a timer says again
+	 * what the dispatcher cannot do without. */
 	SESSION_DO_SEND_HELLO,
 	SESSION_DO_SEND_CREDIT,	      /* `granted_total` */
 	SESSION_DO_SEND_FUNCTION_GET, /* `id` */

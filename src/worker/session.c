@@ -7,10 +7,11 @@
  * RESULT_ACK. Credit is a cumulative total, so that a lost or doubled CREDIT does no harm: it grows
  * as jobs finish, and stops while too many results are not acknowledged.
  *
- * Failure modes: HELLO, FUNCTION_GET and RESULT are said again when there is no answer. When the
- * dispatcher is gone, what is in no child is forgotten (it will be assigned anew, under a new
- * token), what runs goes on, and the results wait for the next dispatcher. A message that does not
- * fit is counted and ignored; an ASSIGN beyond credit is answered as lost. */
+ * Failure modes: FUNCTION_GET and RESULT are said again when there is no answer (HELLO is not: a
+ * second one is a violation). When the dispatcher is gone, what is in no child is forgotten (it
+ * will be assigned anew, under a new token), what runs goes on, and the results wait for the next
+ * dispatcher. A message that does not fit is counted and ignored; an ASSIGN beyond credit is
+ * answered as lost. */
 #include "worker/session.h"
 
 #include <string.h>
@@ -21,7 +22,7 @@
 
 enum {
 	/* What a step emits at most beside its loops: the handler of one event (4), and credit,
-	 * heartbeat, HELLO and BYE at its end; rounded up. */
+	 * heartbeat and BYE at its end; rounded up. */
 	ACTIONS_RESERVED = 16,
 };
 
@@ -79,18 +80,12 @@ void session_wake_by(struct session *s, int64_t at_us)
 
 /* ---- the way to a session and out of it ---- */
 
-static void say_hello(struct session *s)
-{
-	session_emit(s, SESSION_DO_SEND_HELLO);
-	s->link = LINK_GREETED;
-	s->hello_us = s->now_us + SESSION_RESEND_US;
-	session_wake_by(s, s->hello_us);
-}
-
 static void greet_if_possible(struct session *s)
 {
-	if (s->link == LINK_UP && s->stats.runtime[0] && !s->stats.draining)
-		say_hello(s);
+	if (s->link != LINK_UP || !s->stats.runtime[0] || s->stats.draining)
+		return;
+	session_emit(s, SESSION_DO_SEND_HELLO);
+	s->link = LINK_GREETED;
 }
 
 static void connected(struct session *s)
@@ -255,11 +250,6 @@ static bool understood(struct session *s, const struct wire_msg *m)
 
 static void keep_in_touch(struct session *s)
 {
-	if (s->link == LINK_GREETED) {
-		if (s->hello_us <= s->now_us)
-			say_hello(s);
-		session_wake_by(s, s->hello_us);
-	}
 	if (s->link != LINK_WELCOMED)
 		return;
 	if (s->heartbeat_us <= s->now_us) {

@@ -58,9 +58,9 @@ enum {
 	SESSION_OVERDUE_US = 5000,
 
 	SESSION_HEARTBEAT_US = 1000000,
-	/* HELLO, FUNCTION_GET and RESULT are said again after this time without an answer; RESULT
-	 * twice as late each time, SESSION_RESEND_LEVELS - 1 times. Generous: a transport that
-	 * loses nothing never needs it. */
+	/* FUNCTION_GET and RESULT are said again after this time without an answer; RESULT twice as
+	 * late each time, SESSION_RESEND_LEVELS - 1 times. Generous: a transport that loses nothing
+	 * never needs it. */
 	SESSION_RESEND_US = 1000000,
 	SESSION_RESEND_LEVELS = 6,
 

@@ -87,7 +87,6 @@ struct session {
 	enum session_link link;
 	int64_t now_us;
 	int64_t next_us;	     /* no timer is due before; may be too early */
-	int64_t hello_us;	     /* GREETED: when to say HELLO again */
 	int64_t heartbeat_us;	     /* WELCOMED: when the next one is due */
 	bool dropping;		     /* the dispatcher is gone: what is in no child goes too */
 	struct session_actions *out; /* of the step that runs */

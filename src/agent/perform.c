@@ -1,0 +1,272 @@
+/* The session's actions, performed: what is kept and released, what goes to the runner and what to
+ * the dispatcher.
+ *
+ * Happy path: an ASSIGN is moved into the parcel of its job; RUN passes its payload on; the result
+ * takes its place; SEND_RESULT sends a copy (blobs are shared, a success has no strings), FORGET
+ * releases it.
+ *
+ * Failure modes: what the runner does not take is noted and told to the session afterwards. A
+ * message that the transport does not take, or that there is no memory for, is dropped: the session
+ * says again what matters. */
+#include <stdio.h>
+#include <time.h>
+
+#include "agent/agent_priv.h"
+#include "base/assert.h"
+#include "base/mem.h"
+
+/* ---- what is kept ---- */
+
+static void assign_release(struct wire_assign *assign)
+{
+	blob_free(&assign->payload);
+	fh_free(assign->retry_classes);
+	*assign = (struct wire_assign){ 0 };
+}
+
+void parcel_release(struct parcel *p)
+{
+	assign_release(&p->assign);
+	task_result_release(&p->result);
+	p->retry_match = false;
+}
+
+void function_release(struct wire_function *f)
+{
+	blob_free(&f->payload);
+	*f = (struct wire_function){ 0 };
+}
+
+static struct parcel *parcel_of(struct agent *a, const struct session_action *action)
+{
+	return &a->parcels[session_job_index(action->job)];
+}
+
+static void keep_assign(struct parcel *p, struct cargo *cargo)
+{
+	FH_ASSERT(cargo && cargo->message && cargo->message->type == WIRE_ASSIGN);
+	p->assign = cargo->message->assign;
+	cargo->message->assign = (struct wire_assign){ 0 };
+	list_init(&p->refused);
+}
+
+static void keep_function(struct wire_function *f, struct cargo *cargo)
+{
+	FH_ASSERT(cargo && cargo->message && cargo->message->type == WIRE_FUNCTION);
+	*f = cargo->message->function;
+	cargo->message->function = (struct wire_function){ 0 };
+}
+
+static void keep_result(struct parcel *p, struct cargo *cargo)
+{
+	FH_ASSERT(cargo && cargo->result);
+	assign_release(&p->assign);
+	p->result = *cargo->result;
+	p->retry_match = cargo->retry_match;
+	*cargo->result = (struct task_result){ 0 };
+}
+
+/* ---- to the runner ---- */
+
+static void run(struct agent *a, const struct session_action *action)
+{
+	struct parcel *p = parcel_of(a, action);
+	const struct wire_function *f = &a->functions[action->function];
+	struct runner_function function = { f->function, f->serializer, f->payload };
+	struct runner_job job = {
+		.job = action->job,
+		.function = &function,
+		.payload = p->assign.payload,
+		.mem_bytes = p->assign.mem_bytes,
+		.retry_classes = p->assign.retry_classes,
+		.announce = action->announce,
+	};
+	p->why = runner_run(a->runner, action->slot, &job);
+	if (p->why == 0)
+		return;
+	p->job = action->job;
+	p->slot = action->slot;
+	list_push_back(&a->refused, &p->refused);
+}
+
+static void kill_job(struct agent *a, const struct session_action *action)
+{
+	int ret = runner_kill(a->runner, action->slot, action->job, action->reason);
+	/* Not there: it has just finished, or comes back; its event is on its way. */
+	(void)ret;
+}
+
+/* ---- to the dispatcher ---- */
+
+static void transmit(struct agent *a, struct wire_msg *own_msg)
+{
+	if (transport_send(a->transport, 0, own_msg))
+		wire_msg_release(own_msg);
+}
+
+static bool copy_text(char **ret_copy, const char *text)
+{
+	*ret_copy = text ? fh_strdup(text) : NULL;
+	return *ret_copy || !text;
+}
+
+static int copy_result(struct task_result *ret_copy, const struct task_result *r)
+{
+	struct task_result copy = *r;
+	blob_ref(copy.value);
+	blob_ref(copy.out);
+	blob_ref(copy.err);
+	bool type = copy_text(&copy.error_type, r->error_type);
+	bool message = copy_text(&copy.error_message, r->error_message);
+	bool traceback = copy_text(&copy.traceback, r->traceback);
+	if (type && message && traceback) {
+		*ret_copy = copy;
+		return 0;
+	}
+	task_result_release(&copy);
+	return FH_ENOMEM;
+}
+
+struct task_result agent_made_result(enum task_state state, enum task_reason reason,
+				     const char *type, const char *message)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	struct task_result r = { .state = state, .reason = reason };
+	r.finished_ms = t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+	(void)copy_text(&r.error_type, type);
+	(void)copy_text(&r.error_message, message);
+	return r;
+}
+
+/* Of an attempt that no child has seen. */
+static struct task_result unseen_result(const struct session_action *action, const struct parcel *p)
+{
+	char text[96], id[FH_ID_TEXT];
+	switch (action->reason) {
+	case REASON_CANCELLED:
+		return agent_made_result(action->state, action->reason,
+					 "concurrent.futures._base.CancelledError",
+					 "cancelled before it began");
+	case REASON_UNDECODABLE:
+		fh_id_format(p->assign.function, id);
+		(void)snprintf(text, sizeof text, "the server has no function %s", id);
+		return agent_made_result(action->state, action->reason, "builtins.LookupError",
+					 text);
+	default:
+		return agent_made_result(action->state, action->reason, "builtins.OSError",
+					 "the worker took no more tasks");
+	}
+}
+
+static void send_result(struct agent *a, const struct session_action *action)
+{
+	struct wire_msg m = { .type = WIRE_RESULT,
+			      .result = { .task = action->ref.task, .token = action->ref.token } };
+	struct parcel *p = action->job ? parcel_of(a, action) : NULL;
+	if (!action->kept)
+		m.result.result = unseen_result(action, p);
+	else if (copy_result(&m.result.result, &p->result))
+		return;
+	m.result.retry_match = action->kept && p->retry_match;
+	transmit(a, &m);
+}
+
+static void send_heartbeat(struct agent *a)
+{
+	uint32_t count = session_in_flight(a->session, NULL, 0);
+	struct wire_msg m = { .type = WIRE_HEARTBEAT, .heartbeat = { .count = count } };
+	if (count > 0) {
+		m.heartbeat.in_flight = fh_calloc(count, sizeof *m.heartbeat.in_flight);
+		if (!m.heartbeat.in_flight)
+			return;
+		(void)session_in_flight(a->session, m.heartbeat.in_flight, count);
+	}
+	transmit(a, &m);
+}
+
+static void send_hello(struct agent *a)
+{
+	struct session_stats stats;
+	session_stats(a->session, &stats);
+	struct wire_msg m = { .type = WIRE_HELLO,
+			      .hello = { .instance = a->config.instance, .slots = stats.slots } };
+	for (size_t i = 0; i < sizeof m.hello.runtime; i++)
+		m.hello.runtime[i] = stats.runtime[i];
+	transmit(a, &m);
+}
+
+static void talk(struct agent *a, const struct session_action *action)
+{
+	struct wire_msg m = { 0 };
+	switch (action->kind) {
+	case SESSION_DO_SEND_CREDIT:
+		m.type = WIRE_CREDIT;
+		m.credit.granted_total = action->granted_total;
+		break;
+	case SESSION_DO_SEND_FUNCTION_GET:
+		m.type = WIRE_FUNCTION_GET;
+		m.function_get.function = action->id;
+		break;
+	case SESSION_DO_SEND_STARTED:
+		m.type = WIRE_STARTED;
+		m.ref = action->ref;
+		break;
+	case SESSION_DO_SEND_BYE:
+		m.type = WIRE_BYE;
+		break;
+	default:
+		FH_UNREACHABLE("not an action of the session");
+	}
+	transmit(a, &m);
+}
+
+/* ---- all of them ---- */
+
+static void perform(struct agent *a, const struct session_action *action, struct cargo *cargo)
+{
+	switch (action->kind) {
+	case SESSION_DO_KEEP_ASSIGN:
+		keep_assign(parcel_of(a, action), cargo);
+		break;
+	case SESSION_DO_KEEP_RESULT:
+		keep_result(parcel_of(a, action), cargo);
+		break;
+	case SESSION_DO_FORGET:
+		parcel_release(parcel_of(a, action));
+		break;
+	case SESSION_DO_KEEP_FUNCTION:
+		keep_function(&a->functions[action->function], cargo);
+		break;
+	case SESSION_DO_FORGET_FUNCTION:
+		function_release(&a->functions[action->function]);
+		break;
+	case SESSION_DO_RUN:
+		run(a, action);
+		break;
+	case SESSION_DO_STEAL:
+		runner_steal(a->runner, action->slot);
+		break;
+	case SESSION_DO_KILL:
+		kill_job(a, action);
+		break;
+	case SESSION_DO_SEND_HELLO:
+		send_hello(a);
+		break;
+	case SESSION_DO_SEND_RESULT:
+		send_result(a, action);
+		break;
+	case SESSION_DO_SEND_HEARTBEAT:
+		send_heartbeat(a);
+		break;
+	default:
+		talk(a, action);
+		break;
+	}
+}
+
+void agent_perform(struct agent *a, struct cargo *cargo)
+{
+	for (uint32_t i = 0; i < a->out.count; i++)
+		perform(a, &a->out.list[i], cargo);
+}
