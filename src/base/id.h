@@ -54,14 +54,18 @@ void fh_id_format(struct fh_id id, char text[FH_ID_TEXT]);
  * otherwise. */
 int fh_id_parse(const char *text, size_t len, struct fh_id *ret_id) FH_MUST_USE;
 
-/* A hash for tables; the bytes behind the time are random enough. */
+/* A hash for tables. Ids of one millisecond differ in their last bytes only, which are the top bits
+ * of what is loaded here, while a table looks at the low bits of the hash: so both are mixed down
+ * (the finaliser of MurmurHash3). A single multiplication put a whole batch into one slot. */
 static inline uint64_t fh_id_hash(struct fh_id id)
 {
 	uint64_t high, low;
 	memcpy(&high, id.b, 8);
 	memcpy(&low, id.b + 8, 8);
-	uint64_t h = (high ^ (low * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u;
-	return h ^ (h >> 32);
+	uint64_t h = low ^ (high * 0x9E3779B97F4A7C15u);
+	h = (h ^ (h >> 33)) * 0xFF51AFD7ED558CCDu;
+	h = (h ^ (h >> 33)) * 0xC4CEB9FE1A85EC53u;
+	return h ^ (h >> 33);
 }
 
 #endif
