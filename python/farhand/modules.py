@@ -1,0 +1,131 @@
+"""Which modules the server has.
+
+A pickle names modules; where one is missing there, what it defines has to travel by value. The
+standard library and installed packages are taken to be there: a missing one is named by the task
+that needs it. ``__main__`` never is. A module of the user's own, one that lives elsewhere, is asked
+for once: a tiny task returns its source, and only the same source counts as the same module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import pickle
+import platform
+import sys
+import sysconfig
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
+
+from .errors import FarhandError, VersionMismatch
+
+if TYPE_CHECKING:
+    from .client import Client
+
+MAIN = ("__main__", "__mp_main__")
+ANSWER_S = 5.0  # a pool that is busy for longer does not answer; then by value is the safe way
+
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_STDLIB = tuple(
+    {
+        os.path.realpath(path) + os.sep
+        for path in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+        if path
+    }
+)
+
+
+def is_users_own(name: str) -> bool:
+    """Whether a module is Python source of the user's: neither standard library nor installed."""
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if not file or not file.endswith(".py"):
+        return False  # built in, compiled, or made at run time: no source to send or compare
+    path = os.path.realpath(file)
+    return not (path.startswith(_STDLIB) or any(part in path for part in _INSTALLED))
+
+
+class _Imported:
+    """Loaded from a pickle, this is the module of that name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> Tuple[Callable[..., Any], Tuple[str]]:
+        return importlib.import_module, (self.name,)
+
+
+class Peer:
+    """The Python on the other side: asked once for each thing, and only when it matters."""
+
+    def __init__(self, client: "Client", on_mismatch: str = "refuse") -> None:
+        if on_mismatch not in ("refuse", "warn", "ignore"):
+            raise ValueError(f"on_mismatch is refuse, warn or ignore, not {on_mismatch!r}")
+        self._client = client
+        self._on_mismatch = on_mismatch
+        self._has: Dict[str, bool] = {}
+        self._same_version: Optional[str] = None
+        self._lock = threading.Lock()
+
+    def has(self, name: str) -> bool:
+        """Whether a module can be named to the server."""
+        known = self._has.get(name)
+        if known is None:
+            with self._lock:
+                known = self._has.get(name)
+                if known is None:
+                    known = self._has[name] = self._find(name)
+        return known
+
+    def _find(self, name: str) -> bool:
+        if name in MAIN:
+            return False
+        if not is_users_own(name):
+            return True
+        try:
+            ours = inspect.getsource(sys.modules[name])
+        except (OSError, TypeError):
+            return True
+        return bool(self._ask(inspect.getsource, _Imported(name)) == ours)
+
+    def check_version(self) -> None:
+        """Before something travels by value: byte code is for one minor version of Python.
+
+        :raises VersionMismatch: the server's is another one, and `on_mismatch` is ``refuse``
+        """
+        if self._on_mismatch == "ignore":
+            return
+        with self._lock:
+            if self._same_version is None:
+                theirs = self._ask(platform.python_version)
+                self._same_version = self._compare(theirs) if isinstance(theirs, str) else ""
+        if self._same_version and self._on_mismatch == "refuse":
+            raise VersionMismatch(self._same_version)
+
+    def _compare(self, theirs: str) -> str:
+        ours = platform.python_version()
+        if theirs.split(".")[:2] == ours.split(".")[:2]:
+            return ""
+        message = (
+            f"the server runs functions with Python {theirs}, this is {ours}: what is defined here "
+            "cannot travel by value. Move it into a module that the server can import, start the "
+            "server with --python of the same version, or pass on_mismatch='ignore'"
+        )
+        if self._on_mismatch == "warn":
+            warnings.warn(message, stacklevel=6)
+        return message
+
+    def _ask(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The result of a small call over there; None if it fails or takes too long."""
+        client = self._client
+        payload = pickle.dumps((args, {}), 5)
+        fields = {"priority": 100, "expires_in": ANSWER_S, "tags": {"farhand": "question"}}
+        name = f"{function.__module__}.{function.__qualname__}"
+        try:
+            function_id = client.put_function(name, pickle.dumps(function, 5))
+            task = client.put_task(function_id, payload, fields)
+            return client.get_result(task["id"], wait=ANSWER_S)
+        except (FarhandError, ImportError, OSError, TypeError):
+            return None
