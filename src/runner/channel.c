@@ -1,0 +1,232 @@
+/* Moves frames over the socket pair. Happy path: a job is one sendmsg() of head and pickle, a
+ * result one recvmsg(). What is longer than FRAME_INLINE_MAX goes into a memory file. Failure
+ * modes: a full socket is FH_EAGAIN, with nothing taken; a function that was sent before its job
+ * was refused stays there, and is known to the child. */
+#include "runner/channel.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+enum { SOCKET_BUFFER = 1 << 20 }; /* asked for; what the system allows is enough for one frame */
+
+void channel_init(struct channel *c)
+{
+	*c = (struct channel){ .own = -1, .childs = -1 };
+}
+
+int channel_open(struct channel *c)
+{
+	int ends[2], size = SOCKET_BUFFER;
+	channel_init(c);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return FH_EIO;
+	c->own = ends[0];
+	c->childs = ends[1];
+	/* A smaller buffer is no failure: fewer jobs are under way then. */
+	(void)setsockopt(c->own, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	(void)setsockopt(c->childs, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	return 0;
+}
+
+void channel_close(struct channel *c)
+{
+	if (c->own >= 0)
+		(void)close(c->own);
+	if (c->childs >= 0)
+		(void)close(c->childs);
+	channel_init(c);
+}
+
+static int from_errno(void)
+{
+	switch (errno) {
+	case EAGAIN:
+		return FH_EAGAIN;
+	case ENOMEM:
+	case ENOBUFS:
+		return FH_ENOMEM;
+	default:
+		return FH_EIO;
+	}
+}
+
+/* The bytes in a new memory file, or a negative error. */
+static int file_of(const struct blob *b)
+{
+	int fd = memfd_create("farhand", MFD_CLOEXEC);
+	if (fd < 0)
+		return from_errno();
+	for (size_t at = 0; at < b->len;) {
+		ssize_t n = write(fd, b->data + at, b->len - at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			(void)close(fd);
+			return FH_ENOMEM;
+		}
+		at += (size_t)n;
+	}
+	return fd;
+}
+
+static int send_parts(const struct channel *c, struct iovec *parts, size_t count, int file)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr m = { .msg_iov = parts, .msg_iovlen = count };
+	if (file >= 0) {
+		m.msg_control = control.space;
+		m.msg_controllen = sizeof control.space;
+		struct cmsghdr *rights = CMSG_FIRSTHDR(&m);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(sizeof file);
+		memcpy(CMSG_DATA(rights), &file, sizeof file);
+	}
+	ssize_t n;
+	do
+		n = sendmsg(c->own, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? from_errno() : 0;
+}
+
+static int send_frame(const struct channel *c, struct frame_request head, const char *classes,
+		      const struct blob *body)
+{
+	head.classes_len = classes ? (uint32_t)strlen(classes) : 0;
+	int file = -1;
+	if (sizeof head + head.classes_len + body->len > FRAME_INLINE_MAX) {
+		head.flags |= FRAME_IN_FILE;
+		file = file_of(body);
+		if (file < 0)
+			return file;
+	}
+	struct iovec parts[3] = {
+		{ &head, sizeof head },
+		{ (void *)(uintptr_t)classes, head.classes_len },
+		{ (void *)(uintptr_t)body->data, body->len },
+	};
+	int ret = send_parts(c, parts, file < 0 ? 3 : 2, file);
+	if (file >= 0)
+		(void)close(file);
+	return ret;
+}
+
+/* The place of the function in the child, and whether it is there already. */
+static unsigned place_of(const struct channel *c, struct fh_id function, bool *ret_known)
+{
+	*ret_known = true;
+	if (c->functions[c->last].used && fh_id_equal(c->functions[c->last].id, function))
+		return c->last;
+	unsigned oldest = 0;
+	for (unsigned i = 0; i < FRAME_FUNCTIONS_MAX; i++) {
+		if (c->functions[i].used && fh_id_equal(c->functions[i].id, function))
+			return i;
+		if (c->functions[i].used < c->functions[oldest].used)
+			oldest = i;
+	}
+	*ret_known = false;
+	return oldest;
+}
+
+int channel_send(struct channel *c, struct fh_id function, const struct blob *callable,
+		 struct frame_request head, const char *classes, const struct blob *payload)
+{
+	if (classes && strlen(classes) > FRAME_CLASSES_MAX)
+		return FH_EINVAL;
+	bool known;
+	unsigned place = place_of(c, function, &known);
+	head.place = (uint16_t)place;
+	if (!known) {
+		struct frame_request f = { .kind = FRAME_FUNCTION,
+					   .place = head.place,
+					   .job = head.job };
+		int ret = send_frame(c, f, NULL, callable);
+		if (ret)
+			return ret;
+		c->functions[place].id = function;
+	}
+	c->functions[place].used = ++c->clock;
+	c->last = place;
+	head.kind = FRAME_JOB;
+	return send_frame(c, head, classes, payload);
+}
+
+/* One message; SCM_RIGHTS of exactly one descriptor fits, the kernel closes any more. */
+static int receive(int fd, uint8_t *data, size_t size, size_t *ret_len, int *ret_file)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = { data, size };
+	struct msghdr m = { .msg_iov = &part,
+			    .msg_iovlen = 1,
+			    .msg_control = control.space,
+			    .msg_controllen = CMSG_LEN(sizeof(int)) };
+	ssize_t n;
+	do
+		n = recvmsg(fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return from_errno();
+	int file = -1;
+	struct cmsghdr *rights = CMSG_FIRSTHDR(&m);
+	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+	    rights->cmsg_len == CMSG_LEN(sizeof file))
+		memcpy(&file, CMSG_DATA(rights), sizeof file);
+	*ret_len = (size_t)n;
+	*ret_file = file;
+	if (m.msg_flags & MSG_TRUNC) {
+		if (file >= 0)
+			(void)close(file);
+		return FH_EPROTO;
+	}
+	return 0;
+}
+
+int channel_receive(struct channel *c, uint8_t *data, size_t size, size_t *ret_len, int *ret_file)
+{
+	return receive(c->own, data, size, ret_len, ret_file);
+}
+
+int channel_take_back(struct channel *c, uint64_t *ret_job)
+{
+	union {
+		struct frame_request head;
+		uint8_t bytes[sizeof(struct frame_request)];
+	} u;
+	for (;;) {
+		size_t len;
+		int file;
+		int ret = receive(c->childs, u.bytes, sizeof u, &len, &file);
+		if (ret == 0 && file >= 0)
+			(void)close(file);
+		if (ret && ret != FH_EPROTO) /* the head alone is wanted: cut is right */
+			return ret;
+		if (u.head.kind == FRAME_JOB) {
+			*ret_job = u.head.job;
+			return 0;
+		}
+		if (u.head.kind == FRAME_FUNCTION && u.head.place < FRAME_FUNCTIONS_MAX)
+			c->functions[u.head.place].used = 0;
+	}
+}
+
+uint64_t channel_next_unread(struct channel *c)
+{
+	struct frame_request head;
+	ssize_t n;
+	do
+		n = recv(c->childs, &head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof head ? head.job : 0;
+}

@@ -1,0 +1,53 @@
+/* One SOCK_SEQPACKET pair between the worker and a child. The worker keeps both ends: its own, and
+ * the child's, on which it takes back what the child has not read; the kernel gives a message to
+ * exactly one reader, so a job is either taken back or run, never both. */
+#ifndef FARHAND_RUNNER_CHANNEL_H
+#define FARHAND_RUNNER_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/err.h"
+#include "base/id.h"
+#include "runner/frame.h"
+
+struct channel {
+	int own, childs; /* -1: closed */
+	/* Which functions the child has, and when each was last used; the worker alone decides
+	 * what is replaced, so that both sides agree. */
+	struct {
+		struct fh_id id;
+		uint64_t used; /* 0: the place is empty */
+	} functions[FRAME_FUNCTIONS_MAX];
+	uint64_t clock;
+	unsigned last; /* place of the last function used */
+};
+
+/* No memory, no descriptors: closed. */
+void channel_init(struct channel *c);
+/* FH_EIO with errno. */
+int channel_open(struct channel *c) FH_MUST_USE;
+void channel_close(struct channel *c);
+
+/* Sends the function if the child does not have it, and the job. `head` has the job's number,
+ * flags and limit; `classes` may be NULL. FH_EAGAIN: the socket is full; FH_EINVAL: the classes are
+ * too long; FH_ENOMEM, FH_EIO. The job was not sent then. */
+int channel_send(struct channel *c, struct fh_id function, const struct blob *callable,
+		 struct frame_request head, const char *classes,
+		 const struct blob *payload) FH_MUST_USE;
+
+/* Receives one message into `data`; the file that came along, or -1, is the caller's to close.
+ * FH_EAGAIN: nothing there; FH_EPROTO: longer than `size`; FH_EIO. */
+int channel_receive(struct channel *c, uint8_t *data, size_t size, size_t *ret_len,
+		    int *ret_file) FH_MUST_USE;
+
+/* Takes the next message back that the child has not read; true and the number if it is a job;
+ * repeats until FH_EAGAIN. */
+int channel_take_back(struct channel *c, uint64_t *ret_job) FH_MUST_USE;
+
+/* The job that the child would read next; 0: it has read everything. */
+uint64_t channel_next_unread(struct channel *c);
+
+#endif

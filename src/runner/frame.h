@@ -1,0 +1,109 @@
+/* The messages on the socket between the worker and one Python child, in native byte order: one
+ * message is one frame, and the socket keeps their bounds. runner.py is the other side.
+ *
+ *   worker -> child   FUNCTION  place, the pickled callable      (goes before the first job of it)
+ *                     JOB       place, limits, retry classes, the pickled (args, kwargs)
+ *   child -> worker   HELLO     up and idle
+ *                     STARTED   job, the resident bytes that it begins with
+ *                     RESULT    job, reason, times, value, texts, output
+ *
+ * A frame of more than FRAME_INLINE_MAX bytes leaves its long part in a memory file, which comes
+ * along with it. What a child sends is checked here and never trusted: a function can write to its
+ * runner's socket. This file only decodes; it touches no descriptor. */
+#ifndef FARHAND_RUNNER_FRAME_H
+#define FARHAND_RUNNER_FRAME_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/record.h"
+
+enum {
+	FRAME_INLINE_MAX = 64 * 1024,
+	FRAME_MESSAGE_MAX = FRAME_INLINE_MAX + 4096, /* a child reads no more at once */
+	FRAME_CLASSES_MAX = 4000,		     /* retry classes, which are always inline */
+	FRAME_FUNCTIONS_MAX = 64,		     /* places for functions in a child */
+	FRAME_TEXT_MAX = 64 * 1024,		     /* each of an error's texts */
+};
+
+enum frame_kind {
+	FRAME_FUNCTION = 1,
+	FRAME_JOB,
+	FRAME_HELLO,
+	FRAME_STARTED,
+	FRAME_RESULT,
+};
+
+enum frame_request_flag {
+	FRAME_ANNOUNCE = 1, /* send STARTED */
+	FRAME_IN_FILE = 2,  /* the pickle is in the file that comes along */
+	FRAME_LAST = 4,	    /* end after this job, to be replaced */
+};
+
+enum frame_answer_flag {
+	FRAME_RETRY_MATCH = 1,
+	FRAME_OUT_CUT = 4,
+	FRAME_ERR_CUT = 8,
+	FRAME_LEFT_BEHIND = 16, /* the job left something behind: the child ends by itself now */
+	FRAME_ANSWER_FLAGS = 1 | 4 | 8 | 16,
+};
+
+/* FUNCTION and JOB; behind it the retry classes, then the pickle unless FRAME_IN_FILE. HELLO and
+ * STARTED have the same form. */
+struct frame_request {
+	uint8_t kind, flags;
+	uint16_t place; /* of the function in the child */
+	uint32_t classes_len;
+	uint64_t job;	/* for FUNCTION: the job before which it goes */
+	uint64_t bytes; /* JOB: memory limit, 0: none; STARTED: resident bytes */
+};
+static_assert(sizeof(struct frame_request) == 24, "as struct FRAME in runner.py");
+
+/* RESULT; its sections are the value, the error's type, message and traceback, stdout, stderr:
+ * behind it, or in the file that comes along. */
+struct frame_answer {
+	uint8_t kind, reason;
+	uint16_t flags;
+	uint32_t type_len;
+	uint64_t job;
+	int64_t started_ms;
+	uint32_t deserialize_us, run_us, serialize_us;
+	uint32_t message_len;
+	uint64_t value_len;
+	uint32_t traceback_len, out_len, err_len;
+	uint32_t unused;
+};
+static_assert(sizeof(struct frame_answer) == 64, "as struct ANSWER in runner.py");
+
+/* What the worker accepts. */
+struct frame_bounds {
+	size_t value_max, log_max;
+};
+
+struct frame {
+	enum frame_kind kind; /* HELLO, STARTED or RESULT */
+	uint64_t job;
+	uint64_t resident_bytes;    /* STARTED */
+	struct frame_answer answer; /* RESULT: checked; its sections have `rest_len` bytes beside
+				       the value */
+	size_t rest_len;
+};
+
+/* Decodes and checks one message from a child. `in_file`: a file came along, which then has the
+ * sections of a RESULT. FH_EPROTO for whatever a child of ours would not send. */
+int frame_decode(const uint8_t *data, size_t len, bool in_file, const struct frame_bounds *bounds,
+		 struct frame *ret_frame) FH_MUST_USE;
+
+/* Makes the record of a RESULT. `value` is referenced, and may be NULL for a failure; `rest` are
+ * the `rest_len` bytes behind it. Texts become valid UTF-8. The runtime's name and the end are the
+ * caller's to set. FH_ENOMEM. */
+int frame_result(const struct frame *f, struct blob *value, const uint8_t *rest,
+		 struct task_result *ret_result) FH_MUST_USE;
+
+/* A copy as a string; a NUL or what is not UTF-8 becomes '?'. NULL without memory. */
+char *frame_text(const uint8_t *data, size_t len);
+
+#endif

@@ -1,0 +1,213 @@
+/* The life of a slot's child, from the request to fork it until it is reaped (see enum slot_state).
+ *
+ * Happy path: a socket pair and two pipes are made here and handed to the template; the child says
+ * HELLO; it serves until it was given `recycle_jobs` jobs, ends by itself and is replaced.
+ *
+ * Failure modes: it cannot be forked or dies before it had a job: again after a growing delay. It
+ * dies under a job: what came from it counts, what it has not read is returned, the one between is
+ * its crash, or what it was killed for. It sends what no child of ours would: it is killed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "runner/runner_priv.h"
+
+static void child_readable(evutil_socket_t fd, short what, void *ctx)
+{
+	struct slot *s = ctx;
+	(void)fd;
+	(void)what;
+	runner_flush(s->r);
+	slot_receive(s, RUNNER_MESSAGES_AT_ONCE);
+	runner_flush(s->r);
+}
+
+static void grace_over(evutil_socket_t fd, short what, void *ctx)
+{
+	struct slot *s = ctx;
+	(void)fd;
+	(void)what;
+	template_kill(s->r, s->child, SIGKILL);
+}
+
+int slot_init(struct slot *s, struct runner *r, unsigned number)
+{
+	*s = (struct slot){ .r = r, .number = number };
+	channel_init(&s->channel);
+	log_init(s);
+	s->grace = evtimer_new(r->config.base, grace_over, s);
+	return s->grace ? 0 : FH_ENOMEM;
+}
+
+static void close_all(struct slot *s)
+{
+	if (s->readable)
+		event_free(s->readable);
+	s->readable = NULL;
+	if (s->grace)
+		(void)event_del(s->grace);
+	channel_close(&s->channel);
+	log_close(s);
+}
+
+void slot_release(struct slot *s)
+{
+	if (!s->r)
+		return;
+	close_all(s);
+	if (s->grace)
+		event_free(s->grace);
+	s->grace = NULL;
+}
+
+/* ---- its start --------------------------------------------------------------------------- */
+
+/* The pipes: ours and the child's reading end are the same one, so that either may read. */
+static int open_pipes(struct slot *s, int fds[5])
+{
+	for (int i = 0; i < 2; i++) {
+		int ends[2];
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			return FH_EIO;
+		s->logs[i].fd = ends[0];
+		fds[1 + 2 * i] = ends[0];
+		fds[2 + 2 * i] = ends[1];
+		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
+			return FH_EIO;
+	}
+	return 0;
+}
+
+static int request_child(struct slot *s)
+{
+	struct runner *r = s->r;
+	int fds[5] = { -1, -1, -1, -1, -1 };
+	int ret = channel_open(&s->channel);
+	if (ret == 0)
+		ret = open_pipes(s, fds);
+	if (ret == 0) {
+		fds[0] = s->channel.childs;
+		s->readable = event_new(r->config.base, s->channel.own, EV_READ | EV_PERSIST,
+					child_readable, s);
+		if (!s->readable || event_add(s->readable, NULL) < 0)
+			ret = FH_ENOMEM;
+	}
+	if (ret == 0)
+		ret = template_fork(r, s->child, fds);
+	for (int i = 2; i < 5; i += 2) {
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
+	}
+	return ret;
+}
+
+void slot_fork(struct slot *s)
+{
+	struct runner *r = s->r;
+	if (s->state != SLOT_EMPTY || !r->template.ready)
+		return;
+	s->child = ++r->next_child;
+	s->given = 0;
+	s->killed = REASON_NONE;
+	s->condemned = NULL;
+	s->state = SLOT_FORKING;
+	if (request_child(s))
+		slot_fork_failed(s, strerror(errno));
+}
+
+void slot_forked(struct slot *s, pid_t pid)
+{
+	s->pid = pid;
+	if (s->state == SLOT_FORKING)
+		s->state = SLOT_STARTING;
+}
+
+void slot_fork_failed(struct slot *s, const char *why)
+{
+	char text[256];
+	close_all(s);
+	s->state = SLOT_EMPTY;
+	(void)snprintf(text, sizeof text, "%s: cannot start a child: %s", s->r->python, why);
+	s->r->handler.broken(s->r->handler.ctx, text);
+	runner_retry_later(s->r);
+}
+
+/* ---- its end ----------------------------------------------------------------------------- */
+
+static void describe_death(int status, char text[128])
+{
+	if (!WIFSIGNALED(status)) {
+		(void)snprintf(text, 128, "the runner exited with status %d inside the function",
+			       WEXITSTATUS(status));
+		return;
+	}
+	const char *name = sigabbrev_np(WTERMSIG(status));
+	(void)snprintf(text, 128, "the runner was killed by signal %d (SIG%s)%s", WTERMSIG(status),
+		       name ? name : "?",
+		       WTERMSIG(status) == SIGKILL ? ", perhaps because memory ran out" : "");
+}
+
+static void settle_first(struct slot *s, int status, bool lost)
+{
+	char text[128];
+	if (s->killed != REASON_NONE) {
+		slot_fail_first(s, s->killed, NULL, NULL);
+	} else if (s->condemned) {
+		slot_fail_first(s, REASON_CRASH, "crash", s->condemned);
+	} else if (lost) {
+		slot_fail_first(s, REASON_WORKER_LOST, "worker_lost",
+				"the template process of the runners ended");
+	} else {
+		describe_death(status, text);
+		slot_fail_first(s, REASON_CRASH, "crash", text);
+	}
+}
+
+void slot_ended(struct slot *s, int status, bool lost)
+{
+	struct runner *r = s->r;
+	if (s->state == SLOT_EMPTY)
+		return;
+	bool good = s->given > 0 || s->state == SLOT_ENDING;
+	s->state = SLOT_ENDING; /* callbacks meanwhile find it closed */
+	slot_receive(s, UINT32_MAX);
+	log_drain(s);
+	slot_return_unread(s);
+	if (s->count > 0)
+		settle_first(s, status, lost);
+	/* Read although the first one's answer was not yet sent: has not begun. */
+	slot_return_all(s);
+	close_all(s);
+	s->state = SLOT_EMPTY;
+	if (s->announced)
+		runner_emit(s, EVENT_DOWN, 0, NULL, false);
+	s->announced = false;
+	if (good)
+		slot_fork(s);
+	else
+		runner_retry_later(r);
+}
+
+/* ---- the look at a busy slot ------------------------------------------------------------- */
+
+void slot_tick(struct slot *s, uint64_t now, bool memory)
+{
+	struct job *j = job_first(s);
+	if (!j || now - s->head_since < RUNNER_LONG_MS)
+		return;
+	if (!j->begun && channel_next_unread(&s->channel) != j->number) {
+		j->begun = true;
+		runner_emit(s, EVENT_STARTED, j->number, NULL, false);
+		j = job_first(s); /* the caller may have done anything */
+	}
+	if (!j || !j->begun)
+		return;
+	log_watch(s);
+	if (memory && j->mem_bytes && limit_exceeded(s->pid, j->resident_bytes + j->mem_bytes))
+		(void)!slot_kill(s, j->number, REASON_MEMORY, true);
+}
