@@ -1,5 +1,6 @@
 """Fixtures: servers that end with their tests, and whose logs are shown when one fails."""
 
+import contextlib
 from pathlib import Path
 from typing import Callable, Iterator, List
 
@@ -26,7 +27,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             report.sections.append((title, server.log[-LOG_SHOWN:]))
 
 
-def _servers(folder_of: Callable[[], Path]) -> Iterator[ServerMaker]:
+@contextlib.contextmanager
+def servers_in(folder_of: Callable[[], Path]) -> Iterator[ServerMaker]:
+    """A maker of servers, each in a folder of its own; at the end all of them stop in order."""
     made: List[Server] = []
 
     def make(*args: str, start: bool = True, **options: object) -> Server:
@@ -37,11 +40,11 @@ def _servers(folder_of: Callable[[], Path]) -> Iterator[ServerMaker]:
             server.start()
         return server
 
-    yield make
     try:
+        yield make
         for server in made:
             if server.process:
-                assert server.stop() == 0, f"an orderly stop ends with status 0\n{server.log}"
+                assert server.stop() == 0, "an orderly stop ends with status 0"
             server.assert_sane()
     finally:
         for server in made:
@@ -59,13 +62,13 @@ def make_server(tmp_path: Path) -> Iterator[ServerMaker]:
         path.mkdir()
         return path
 
-    yield from _servers(folder)
+    with servers_in(folder) as maker:
+        yield maker
 
 
 @pytest.fixture(scope="module", params=PYTHONS)
 def server(request: pytest.FixtureRequest,
            tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server of two slots for all tests of a file, once for each Python."""
-    life = _servers(lambda: tmp_path_factory.mktemp("server"))
-    yield next(life)(python=request.param)
-    next(life, None)
+    with servers_in(lambda: tmp_path_factory.mktemp("server")) as maker:
+        yield maker(python=request.param)

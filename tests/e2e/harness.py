@@ -348,19 +348,20 @@ class Server:
                 stderr=log, cwd=self.cwd, env=self._env, preexec_fn=self.before)
 
     def await_ready(self) -> str:
-        """The line that says so; StartFailed if the process ends instead."""
-        process, line = self.process, b""
+        """What it says on its standard output by then; StartFailed if it ends instead."""
+        process, said = self.process, b""
         deadline = time.monotonic() + PATIENCE_S
-        while not line.endswith(b"\n"):
-            if not select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
-                raise AssertionError(f"the server never said that it is ready; its log:\n{self.log}")
+        while not said.endswith(b"\n"):
+            left_s = max(0, deadline - time.monotonic())
+            if not select.select([process.stdout], [], [], left_s)[0]:
+                raise AssertionError("the server never said that it is ready")
             data = os.read(process.stdout.fileno(), 4096)
             if not data:
                 status = process.wait(PATIENCE_S)
                 self._ended()
                 raise StartFailed(status, self.log)
-            line += data
-        return line.decode()
+            said += data
+        return said.decode()
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)

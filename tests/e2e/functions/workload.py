@@ -329,7 +329,7 @@ class EvilRepr(Exception):
         if self.how == "surrogate":
             return "\udc80 and \x00 too"
         if self.how == "no string":
-            return 42
+            return 42  # noqa: PLE0307
         raise RuntimeError("I have no words")
 
     __repr__ = __str__

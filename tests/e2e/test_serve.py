@@ -1,0 +1,581 @@
+"""`farhand serve` as a process: its flags, its start, its stop, and what it refuses."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Callable, Iterator, List, Tuple
+
+import pytest
+import workload
+from conftest import ServerMaker
+from harness import BROKEN, PYTHONS, Client, Refused, Server, StartFailed, run_farhand, wait_until
+
+
+def lines_of(path: Path) -> List[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+# ---- flags ----------------------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+def test_help_names_every_flag() -> None:
+    done = run_farhand("serve", "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    for flag in ("--listen", "--data", "--local", "--python", "--path", "--task-timeout",
+                 "--grace", "--max-queued", "--max-queued-bytes"):
+        assert flag in done.stdout
+
+
+def test_help_and_version_of_the_program() -> None:
+    for word in ("--help", "-h", "help"):
+        done = run_farhand(word)
+        assert done.returncode == 0 and "serve" in done.stdout and done.stderr == ""
+    for word in ("--version", "version"):
+        done = run_farhand(word)
+        assert done.returncode == 0 and re.match(r"farhand \d+\.\d+\.\d+\b", done.stdout)
+
+
+def test_no_command_is_a_usage_error() -> None:
+    done = run_farhand()
+    assert done.returncode == 2 and done.stdout == "" and "Usage" in done.stderr
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("args, name", [
+    (["--no-such-flag"], "--no-such-flag"),
+    (["--no-such-flag=1"], "--no-such-flag"),
+    (["--loc", "1"], "--loc"),
+    (["extra"], "extra"),
+    (["--bind", "tcp://127.0.0.1:0"], "--bind"),
+    (["--store", "redis://127.0.0.1"], "--store"),
+    (["--listen"], "--listen"),
+    (["--listen", "8000"], "--listen"),
+    (["--listen", ":8000"], "--listen"),
+    (["--listen", "127.0.0.1:"], "--listen"),
+    (["--listen", "127.0.0.1:x"], "--listen"),
+    (["--listen", "127.0.0.1:-1"], "--listen"),
+    (["--listen", "127.0.0.1:65536"], "--listen"),
+    (["--listen", "127.0.0.1:80 "], "--listen"),
+    (["--listen", "[::1:80"], "--listen"),
+    (["--listen", "a" * 5000 + ":1"], "--listen"),
+    (["--data", ""], "--data"),
+    (["--local", ""], "--local"),
+    (["--local", "-1"], "--local"),
+    (["--local", "1.5"], "--local"),
+    (["--local", "many"], "--local"),
+    (["--local", "99999999999999999999"], "--local"),
+    (["--python", ""], "--python"),
+    (["--task-timeout", "0"], "--task-timeout"),
+    (["--task-timeout", "-1"], "--task-timeout"),
+    (["--task-timeout", "nan"], "--task-timeout"),
+    (["--task-timeout", "inf"], "--task-timeout"),
+    (["--task-timeout", "1e99"], "--task-timeout"),
+    (["--task-timeout", "0x10"], "--task-timeout"),
+    (["--task-timeout", "5s"], "--task-timeout"),
+    (["--grace", "-0.1"], "--grace"),
+    (["--grace="], "--grace"),
+    (["--max-queued", "0"], "--max-queued"),
+    (["--max-queued", "1e6"], "--max-queued"),
+    (["--max-queued-bytes", "0"], "--max-queued-bytes"),
+    (["--max-queued-bytes", "4G"], "--max-queued-bytes"),
+])
+def test_a_wrong_flag_is_named_in_one_line(args: List[str], name: str, tmp_path: Path) -> None:
+    done = run_farhand("serve", "--data", str(tmp_path / "data"), *args)
+    assert done.returncode == 2, done
+    assert done.stdout == "" and done.stderr.count("\n") == 1
+    assert name in done.stderr
+    assert not (tmp_path / "data").exists(), "nothing is touched before the flags are checked"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "8.8.8.8", "example.org"])
+def test_listening_beyond_loopback_is_refused(host: str, tmp_path: Path) -> None:
+    done = run_farhand("serve", "--data", str(tmp_path / "data"), "--listen", f"{host}:0")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "--listen" in done.stderr and "loopback" in done.stderr
+
+
+def test_an_unknown_command_is_named() -> None:
+    done = run_farhand("srve")
+    assert done.returncode == 2 and "srve" in done.stderr and done.stderr.count("\n") == 1
+
+
+# ---- the start ------------------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("listen, pattern", [
+    ("127.0.0.1:0", r"ready http://127\.0\.0\.1:(\d+)\n"),
+    ("localhost:0", r"ready http://localhost:(\d+)\n"),
+    ("[::1]:0", r"ready http://\[::1\]:(\d+)\n"),
+])
+def test_the_ready_line_tells_a_port_that_was_free(make_server: ServerMaker, listen: str,
+                                                   pattern: str) -> None:
+    if "::1" in listen and not has_ipv6():
+        pytest.skip("this machine has no IPv6 loopback")
+    server = make_server("--listen", listen, slots=1, start=False)
+    server.launch()
+    line = server.await_ready()
+    match = re.fullmatch(pattern, line)
+    assert match, line
+    host = listen.rpartition(":")[0].strip("[]")
+    with socket.create_connection((host, int(match[1]))) as connection:
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
+def expect_refusal(server: Server, *words: str) -> None:
+    """The server does not start; one line on stderr says why, in these words."""
+    before = server.log
+    with pytest.raises(StartFailed) as refused:
+        server.start()
+    said = refused.value.log[len(before):]
+    assert refused.value.status == 1, said
+    lines = [line for line in said.splitlines() if line.startswith("farhand:")]
+    assert len(lines) == 1 and said.splitlines()[-1] == lines[0], said
+    for word in words:
+        assert word in lines[0], lines[0]
+    server.assert_nothing_left()
+
+
+def test_a_port_in_use_is_refused(make_server: ServerMaker) -> None:
+    first = make_server(slots=0)
+    second = make_server("--listen", f"127.0.0.1:{first.port.number}", slots=0, start=False)
+    expect_refusal(second, str(first.port.number))
+    assert first.client.get("/readyz").status == 200
+
+
+@pytest.mark.smoke
+def test_a_second_server_on_the_same_data_is_refused(make_server: ServerMaker) -> None:
+    first = make_server(slots=0)
+    second = make_server("--data", str(first.data), slots=0, start=False)
+    expect_refusal(second, str(first.data), str(first.process.pid))
+    assert first.client.get("/readyz").status == 200
+
+
+def old_python(folder: Path) -> str:
+    """A script that answers as a Python of long ago would."""
+    path = folder / "python2"
+    path.write_text("#!/bin/sh\necho 'SyntaxError: invalid syntax' >&2\nexit 1\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize("which", ["missing", "not on the path", "false", "no Python", "folder",
+                                   "old", "not executable"])
+def test_a_python_that_cannot_be_used_is_refused(make_server: ServerMaker, tmp_path: Path,
+                                                 which: str) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("text")
+    python = {"missing": "/no/such/python", "not on the path": "python-nowhere",
+              "false": "/bin/false", "no Python": "/bin/cat", "folder": str(tmp_path),
+              "old": old_python(tmp_path), "not executable": str(plain)}[which]
+    expect_refusal(make_server(python=python, start=False), python)
+
+
+def test_a_python_that_never_answers_can_be_interrupted(make_server: ServerMaker,
+                                                        tmp_path: Path) -> None:
+    path = tmp_path / "python-that-hangs"
+    path.write_text("#!/bin/sh\nexec sleep 1000\n")
+    path.chmod(0o755)
+    server = make_server(python=str(path), start=False)
+    server.launch()
+    wait_until(lambda: len(server.processes()) > 1, "the Python is running")
+    server.signal(signal.SIGTERM)
+    server.wait()
+    server.assert_nothing_left()
+
+
+def test_the_python_comes_from_the_environment(make_server: ServerMaker, tmp_path: Path) -> None:
+    server = make_server("--local", "1", start=False, env={"FARHAND_PYTHON": "/no/such/python"})
+    at = server.args.index("--python")
+    del server.args[at:at + 2]
+    expect_refusal(server, "/no/such/python")
+    server._env["FARHAND_PYTHON"] = PYTHONS[0]
+    server.start()
+    assert server.client.run(server.client.register(workload.add), 1, 2) == 3
+    server.stop()
+    del server._env["FARHAND_PYTHON"]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(PYTHONS[0])
+    server._env["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    server.start()
+    assert server.client.run(server.client.register(workload.add), 1, 2) == 3
+
+
+def test_the_data_folder_is_closed_to_others(make_server: ServerMaker) -> None:
+    server = make_server(slots=0, start=False)
+    server.data.mkdir(mode=0o755)
+    server.start()
+    assert stat.S_IMODE(server.data.stat().st_mode) == 0o700
+    for path in server.data.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+@pytest.mark.parametrize("what", ["file", "missing parent", "read-only place"])
+def test_a_data_folder_that_cannot_be_is_refused(make_server: ServerMaker, tmp_path: Path,
+                                                 what: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    data = {"file": tmp_path / "file", "missing parent": tmp_path / "no" / "such" / "parent",
+            "read-only place": Path("/proc/farhand-data")}[what]
+    expect_refusal(make_server("--data", str(data), slots=0, start=False), str(data))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+# ---- what the store refuses -----------------------------------------------------------------
+
+
+def database(server: Server) -> Path:
+    found = list(server.data.glob("*.db"))
+    assert len(found) == 1, found
+    return found[0]
+
+
+def stopped_with_tasks(make_server: ServerMaker, count: int = 200) -> Tuple[Server, List[str]]:
+    server = make_server(slots=0)
+    _, ids = server.client.batch(server.client.register(workload.add),
+                                 [(n, n) for n in range(count)])
+    assert server.stop() == 0
+    return server, ids
+
+
+@pytest.mark.smoke
+def test_a_newer_database_is_refused_and_left_alone(make_server: ServerMaker) -> None:
+    server, _ = stopped_with_tasks(make_server)
+    path = database(server)
+    with sqlite3.connect(path) as db:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        db.execute(f"PRAGMA user_version = {version + 1}")
+    db.close()
+    before = path.read_bytes()
+    expect_refusal(server, str(path), "newer")
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_something_else_is_refused_and_left_alone(make_server: ServerMaker) -> None:
+    server = make_server(slots=0)
+    server.stop()
+    path = database(server)
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE holiday (photo BLOB)")
+    db.close()
+    before = path.read_bytes()
+    expect_refusal(server, str(path))
+    assert path.read_bytes() == before
+
+
+def spoil_header(data: bytearray) -> None:
+    data[0:100] = os.urandom(100)
+
+
+def spoil_half(data: bytearray) -> None:
+    del data[len(data) // 2 // 4096 * 4096:]
+
+
+def spoil_pages(data: bytearray) -> None:
+    for page in range(1, len(data) // 4096):
+        data[page * 4096:page * 4096 + 64] = b"\xa5" * 64
+
+
+def spoil_all(data: bytearray) -> None:
+    data[:] = b"these are not the bytes that you are looking for\n" * 100
+
+
+@pytest.mark.parametrize("spoil", [spoil_header, spoil_half, spoil_pages, spoil_all])
+def test_a_damaged_database_is_refused(make_server: ServerMaker,
+                                       spoil: Callable[[bytearray], None]) -> None:
+    server, _ = stopped_with_tasks(make_server, 2000)
+    path = database(server)
+    data = bytearray(path.read_bytes())
+    spoil(data)
+    path.write_bytes(data)
+    expect_refusal(server, str(path))
+
+
+# ---- a medium that fails --------------------------------------------------------------------
+
+
+def fill(client: Client, function: str) -> List[Tuple[str, int]]:
+    """Submits until the server is gone. What was acknowledged, with its number."""
+    accepted = []
+    with pytest.raises(BROKEN):
+        for n in range(1_000_000):
+            accepted.append((client.submit(function, n, "x" * 20000), n))
+    return accepted
+
+
+def expect_all_there(server: Server, accepted: List[Tuple[str, int]]) -> None:
+    for task, n in accepted:
+        assert server.client.value(task)[0][0] == n
+
+
+def limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6 << 20, resource.RLIM_INFINITY))
+
+
+@pytest.mark.smoke
+def test_a_file_that_cannot_grow_stops_the_server_and_loses_nothing(
+        make_server: ServerMaker) -> None:
+    server = make_server(slots=0, before=limit_files)
+    function = server.client.register(workload.echo)
+    accepted = fill(server.client, function)
+    assert server.wait() == 1
+    expect_one_last_line(server)
+    assert accepted
+    server.before = None
+    server.args += ["--local", "2"]
+    server.start()
+    expect_all_there(server, accepted)
+
+
+def expect_one_last_line(server: Server) -> None:
+    lines = [line for line in server.log.splitlines() if line.startswith("farhand:")]
+    assert len(lines) == 1 and str(server.data) in lines[0], server.log
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small-disk"
+    folder.mkdir()
+    if os.geteuid() != 0 or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]).returncode:
+        pytest.skip("only root can mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("slots", [0, 2])
+def test_a_full_disk_stops_the_server_and_loses_nothing(make_server: ServerMaker, small_disk: Path,
+                                                        tmp_path: Path, slots: int) -> None:
+    server = make_server(slots=slots, start=False)
+    server.data = small_disk / "data"
+    server.args[server.args.index("--data") + 1] = str(server.data)
+    server.start()
+    accepted = fill(server.client, server.client.register(workload.echo))
+    assert server.wait() == 1
+    server.assert_nothing_left()
+    expect_one_last_line(server)
+    assert accepted
+    bigger = tmp_path / "bigger-disk"
+    shutil.copytree(server.data, bigger)
+    server.data = bigger
+    server.args += ["--data", str(bigger), "--local", "2"]
+    server.start()
+    expect_all_there(server, accepted)
+
+
+# ---- the stop -------------------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+def test_a_stop_lets_running_tasks_end_and_keeps_queued_ones(make_server: ServerMaker,
+                                                            tmp_path: Path) -> None:
+    server = make_server("--grace", "1000", slots=1)
+    function = server.client.register(workload.hold)
+    running = server.client.submit(function, str(tmp_path), "running")
+    server.client.started(running)
+    queued = server.client.submit(function, str(tmp_path), "queued")
+    server.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping" in server.log, "the server is stopping")
+    (tmp_path / "go").touch()
+    assert server.wait() == 0
+    server.assert_nothing_left()
+    assert lines_of(tmp_path / "ended") == ["running"]
+    server.start()
+    assert server.client.task(running)["state"] == "COMPLETED", "its end was recorded"
+    assert server.client.value(queued) == "queued"
+    assert lines_of(tmp_path / "started") == ["running", "queued"]
+
+
+def test_a_stop_takes_nothing_new(make_server: ServerMaker, tmp_path: Path) -> None:
+    server = make_server("--grace", "1000", slots=1)
+    function = server.client.register(workload.hold)
+    server.client.started(server.client.submit(function, str(tmp_path), "running"))
+    late = server.connect()
+    assert late.get("/readyz").status == 200
+    server.signal(signal.SIGTERM)
+    wait_until(lambda: "stopping" in server.log, "the server is stopping")
+    with pytest.raises((Refused, *BROKEN)) as refused:
+        late.submit(function, str(tmp_path), "late")
+    if isinstance(refused.value, Refused):
+        assert refused.value.answer.status == 503
+    with pytest.raises(BROKEN):
+        server.connect().get("/readyz")
+    (tmp_path / "go").touch()
+    assert server.wait() == 0
+    server.start()
+    stats = server.client.good("GET", "/v1/stats")
+    assert sum(stats["counts"].values()) == 1, "what was refused is not there"
+
+
+def test_a_stop_ends_what_outlives_the_grace_and_runs_it_again(make_server: ServerMaker,
+                                                              tmp_path: Path) -> None:
+    server = make_server("--grace", "0.05", slots=1)
+    task = server.client.submit(server.client.register(workload.hold), str(tmp_path), "long")
+    server.client.started(task)
+    assert server.stop() == 0
+    assert lines_of(tmp_path / "ended") == []
+    server.start()
+    (tmp_path / "go").touch()
+    assert server.client.value(task) == "long"
+    assert lines_of(tmp_path / "started") == ["long", "long"]
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("first, second", [(signal.SIGTERM, signal.SIGTERM),
+                                           (signal.SIGINT, signal.SIGTERM),
+                                           (signal.SIGTERM, signal.SIGINT)])
+def test_a_second_signal_stops_at_once(make_server: ServerMaker, tmp_path: Path, first: int,
+                                       second: int) -> None:
+    server = make_server("--grace", "1000", slots=1)
+    task = server.client.submit(server.client.register(workload.hold), str(tmp_path), "long")
+    server.client.started(task)
+    server.signal(first)
+    wait_until(lambda: "stopping" in server.log, "the server is stopping")
+    server.signal(second)
+    assert server.wait() == 0
+    server.assert_nothing_left()
+    (tmp_path / "go").touch()
+    server.start()
+    assert server.client.value(task) == "long"
+
+
+@pytest.mark.smoke
+def test_a_stop_answers_parked_polls(make_server: ServerMaker) -> None:
+    server = make_server(slots=0)
+    task = server.client.submit(server.client.register(workload.add), 1, 2)
+    group, _ = server.client.batch(server.client.register(workload.add), [(1, 2)])
+    waits = [("GET", f"/v1/tasks/{task}?wait=60", None),
+             ("GET", f"/v1/tasks/{task}/result?wait=60", None),
+             ("POST", "/v1/tasks:wait", {"ids": [task], "wait_s": 60}),
+             ("POST", "/v1/tasks:wait", {"group_id": group, "wait_s": 60})]
+    answers: List[object] = []
+
+    def wait(method: str, path: str, body: object) -> None:
+        try:
+            answers.append(server.connect().ask(method, path, body).status)
+        except BROKEN as error:
+            answers.append(error)
+
+    threads = [threading.Thread(target=wait, args=args) for args in waits]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: server.client.good("GET", "/v1/stats")["waiting_calls"] == len(waits),
+               "all of them are parked")
+    assert server.stop() == 0
+    for thread in threads:
+        thread.join()
+    assert len(answers) == len(waits)
+    assert set(answers) <= {200, 202, 503}, answers
+
+
+def test_a_stop_leaves_nothing_to_recover(make_server: ServerMaker) -> None:
+    server, ids = stopped_with_tasks(make_server)
+    left = {path.name for path in server.data.iterdir()}
+    assert not any(name.endswith("-wal") for name in left), left
+    server.args += ["--local", "2"]
+    server.start()
+    assert [server.client.value(task) for task in ids] == [2 * n for n in range(len(ids))]
+
+
+# ---- what a server is started with ----------------------------------------------------------
+
+
+def test_without_a_pool_it_accepts_and_queues(make_server: ServerMaker) -> None:
+    server = make_server(slots=0)
+    task = server.client.submit(server.client.register(workload.add), 20, 3)
+    assert server.client.task(task)["state"] == "QUEUED"
+    assert server.children() == []
+    server.stop()
+    server.args += ["--local", "1"]
+    server.start()
+    assert server.client.value(task) == 23
+
+
+def test_functions_import_from_the_folder_of_the_server_and_from_paths(
+        make_server: ServerMaker, tmp_path: Path) -> None:
+    for folder in ("cwd", "first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"mod_{folder}.py").write_text(
+            f"def where(): return {folder!r}\n")
+    server = make_server("--path", str(tmp_path / "first"), f"--path={tmp_path / 'second'}",
+                         cwd=tmp_path / "cwd")
+    for folder in ("cwd", "first", "second"):
+        sys.path.insert(0, str(tmp_path / folder))
+        try:
+            module = __import__(f"mod_{folder}")
+            assert server.client.run(server.client.register(module.where)) == folder
+        finally:
+            sys.path.remove(str(tmp_path / folder))
+
+
+def test_a_default_execution_limit(make_server: ServerMaker) -> None:
+    server = make_server("--task-timeout", "0.3", slots=1)
+    function = server.client.register(workload.pause)
+    outcome = server.client.outcome(server.client.submit(function, 3600))
+    assert (outcome.state, outcome.reason) == ("FAILED", "timeout")
+    assert server.client.run(function, 0) == 0
+    assert server.client.run(function, 0.4, timeout_s=1000) == 0.4, "its own limit counts"
+
+
+# ---- after a kill ---------------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+def test_a_backlog_is_worked_off_after_kill9(make_server: ServerMaker) -> None:
+    server = make_server(slots=0)
+    function = server.client.register(workload.add)
+    group, ids = server.client.batch(function, [(n, 1) for n in range(5000)])
+    server.args += ["--local", "2"]
+    server.restart()
+    done = server.client.collect(group)
+    assert sorted(task["id"] for task in done) == sorted(ids)
+    assert all(task["state"] == "COMPLETED" for task in done)
+    assert server.client.value(ids[4321]) == 4322
+
+
+@pytest.mark.smoke
+def test_nothing_survives_kill9(make_server: ServerMaker, tmp_path: Path) -> None:
+    server = make_server(slots=3)
+    function = server.client.register(workload.hold)
+    stubborn = server.client.register(workload.ignore_sigterm)
+    server.client.started(server.client.submit(function, str(tmp_path), "a"))
+    server.client.started(server.client.submit(stubborn, str(tmp_path / "pid")))
+    wait_until(lambda: lines_of(tmp_path / "pid"), "the stubborn one runs")
+    server.kill9()  # asserts that no process is left
+    with pytest.raises(ConnectionRefusedError):
+        server.connect().get("/readyz")
+    (tmp_path / "go").touch()
+    server.start()  # the port is free again, and so is the lock
+
+
+@pytest.mark.smoke
+def test_running_tasks_run_again_after_kill9(make_server: ServerMaker, tmp_path: Path) -> None:
+    server = make_server(slots=2)
+    function = server.client.register(workload.hold)
+    tasks = [server.client.submit(function, str(tmp_path), name) for name in "ab"]
+    for task in tasks:
+        server.client.started(task)
+    server.restart()
+    (tmp_path / "go").touch()
+    assert [server.client.value(task) for task in tasks] == ["a", "b"]
+    assert sorted(lines_of(tmp_path / "started")) == ["a", "a", "b", "b"]
