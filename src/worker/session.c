@@ -80,9 +80,10 @@ void session_wake_by(struct session *s, int64_t at_us)
 
 /* ---- the way to a session and out of it ---- */
 
+/* A draining worker greets only to deliver results. */
 static void greet_if_possible(struct session *s)
 {
-	if (s->link != LINK_UP || !s->stats.runtime[0] || s->stats.draining)
+	if (s->link != LINK_UP || !s->stats.runtime[0] || session_is_drained(s))
 		return;
 	session_emit(s, SESSION_DO_SEND_HELLO);
 	s->link = LINK_GREETED;
