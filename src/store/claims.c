@@ -1,8 +1,8 @@
-/* A set of ids and the cursors of the lanes. Failure modes: no memory; a lane without a cursor was
- * never claimed from, so there is nothing to rewind. */
+/* A set of ids, the lanes and their cursors. Failure modes: no memory. */
 #include "store/claims.h"
 
 #include "base/assert.h"
+#include "base/mem.h"
 
 int claims_init(struct claims *c)
 {
@@ -14,6 +14,8 @@ void claims_release(struct claims *c)
 {
 	map_release(&c->ids);
 	lanes_release(&c->lanes);
+	fh_free((void *)c->by_no);
+	*c = (struct claims){ 0 };
 }
 
 int claims_add(struct claims *c, struct fh_id id)
@@ -32,14 +34,39 @@ void claims_drop(struct claims *c, struct fh_id id)
 	(void)map_remove(&c->ids, id);
 }
 
-struct claims_lane *claims_lane(struct claims *c, uint32_t account, const char *class_key)
+int claims_add_lane(struct claims *c, uint32_t account, const char *class_key,
+		    struct claims_lane **ret_lane)
 {
-	size_t before = c->lanes.len;
+	size_t count = c->lanes.len;
+	if (count == c->by_no_max) {
+		size_t max = count ? 2 * count : 8;
+		struct claims_lane **by_no = fh_realloc((void *)c->by_no, max * sizeof *by_no);
+		if (!by_no)
+			return FH_ENOMEM;
+		c->by_no = by_no;
+		c->by_no_max = max;
+	}
 	struct claims_lane *lane =
 		(struct claims_lane *)lanes_get(&c->lanes, account, class_key, sizeof *lane);
-	if (lane && c->lanes.len > before)
-		lane->cursor.rank = INT64_MIN;
-	return lane;
+	if (!lane)
+		return FH_ENOMEM;
+	FH_ASSERT_CMP(c->lanes.len, ==, count + 1);
+	c->by_no[count] = lane;
+	lane->no = (uint32_t)count + 1;
+	lane->cursor.rank = INT64_MIN;
+	*ret_lane = lane;
+	return 0;
+}
+
+struct claims_lane *claims_find_lane(const struct claims *c, uint32_t account,
+				     const char *class_key)
+{
+	return (struct claims_lane *)lanes_find(&c->lanes, account, class_key);
+}
+
+struct claims_lane *claims_lane_by_no(const struct claims *c, uint64_t no)
+{
+	return no > 0 && no <= c->lanes.len ? c->by_no[no - 1] : NULL;
 }
 
 static bool before(struct lane_position a, struct lane_position b)
@@ -47,11 +74,9 @@ static bool before(struct lane_position a, struct lane_position b)
 	return a.rank != b.rank ? a.rank < b.rank : fh_id_compare(a.id, b.id) < 0;
 }
 
-void claims_rewind(struct claims *c, uint32_t account, const char *class_key,
-		   struct lane_position p)
+void claims_rewind(struct claims_lane *lane, struct lane_position p)
 {
-	struct claims_lane *lane = (struct claims_lane *)lanes_find(&c->lanes, account, class_key);
-	if (lane && before(p, lane->cursor))
+	if (before(p, lane->cursor))
 		lane->cursor = p;
 }
 

@@ -1,10 +1,10 @@
-/* The dispatcher's window as a durable store sees it: which ready tasks are claimed, and for each
- * lane from where a claim has to look. A claimed row stays in the lane's index (after a crash it is
+/* The dispatcher's window as a durable store sees it: which tasks are claimed, and for each lane
+ * from where a claim has to look. A claimed row stays in the lane's index (after a crash it is
  * simply ready again), so without the cursor every claim would step over all claimed rows first.
  *
  *   cursor: every ready row before it is claimed or gone. It may be too early, never too late.
  *
- * Whenever a row becomes claimable, the lane is rewound to it. */
+ * Whenever a row becomes claimable, its lane is rewound to it. */
 #ifndef FARHAND_STORE_CLAIMS_H
 #define FARHAND_STORE_CLAIMS_H
 
@@ -19,12 +19,15 @@ struct lane_position {
 
 struct claims_lane {
 	struct lane lane;
+	uint32_t no; /* its number in the database, from 1 on */
 	struct lane_position cursor;
 };
 
 struct claims {
 	struct map ids;
 	struct lanes lanes;
+	struct claims_lane **by_no; /* as many as `lanes` has */
+	size_t by_no_max;
 };
 
 /* FH_ENOMEM. */
@@ -36,12 +39,17 @@ int claims_add(struct claims *c, struct fh_id id) FH_MUST_USE;
 bool claims_has(const struct claims *c, struct fh_id id);
 void claims_drop(struct claims *c, struct fh_id id);
 
-/* The lane with its cursor, made at its first use; NULL without memory. */
-struct claims_lane *claims_lane(struct claims *c, uint32_t account, const char *class_key);
+/* Adds a lane that is not there yet, with the next number. FH_ENOMEM. */
+int claims_add_lane(struct claims *c, uint32_t account, const char *class_key,
+		    struct claims_lane **ret_lane) FH_MUST_USE;
+
+/* NULL: there is none. */
+struct claims_lane *claims_find_lane(const struct claims *c, uint32_t account,
+				     const char *class_key);
+struct claims_lane *claims_lane_by_no(const struct claims *c, uint64_t no);
 
 /* A row of the lane has become claimable at `p`. */
-void claims_rewind(struct claims *c, uint32_t account, const char *class_key,
-		   struct lane_position p);
+void claims_rewind(struct claims_lane *lane, struct lane_position p);
 
 /* The first position behind `p`. */
 struct lane_position lane_position_after(struct lane_position p);

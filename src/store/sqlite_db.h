@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "store/claims.h"
+#include "store/sqlite_options.h"
 #include "store/sqlite_query.h"
 #include "store/store.h"
 
@@ -72,20 +73,27 @@ int db_commit(struct db *db) FH_MUST_USE;
 int db_checkpoint(struct db *db) FH_MUST_USE;
 
 /* sqlite_record.c: records to parameters, columns to records. FH_ENOMEM; nothing is left over. */
-void db_bind_task(struct query *q, const struct task_rec *t);
-void db_bind_function(struct query *q, const struct function_rec *f);
+
+/* `buffer` holds a text that is bound. */
+void db_bind_task(struct query *q, const struct task_rec *t, const struct claims_lane *lane,
+		  struct options_text *buffer);
+void db_bind_function(struct query *q, const struct function_rec *f, struct options_text *buffer);
 void db_bind_result(struct query *q, const struct task_result *r);
+/* Without what the row of a result says: reason, times, size. */
 int db_read_task(struct query *q, struct task_rec *ret_task) FH_MUST_USE;
 int db_read_function(struct query *q, struct function_rec *ret_function) FH_MUST_USE;
-int db_read_result(struct query *q, struct task_result *ret_result) FH_MUST_USE;
+/* `t` is the final task of this result and gets the rest of its record. */
+int db_read_result(struct query *q, struct task_rec *t, struct task_result *ret_result) FH_MUST_USE;
 int db_read_group(struct query *q, struct group_rec *ret_group) FH_MUST_USE;
+
+/* The next column as a lane; NULL is noted in the query as damage. */
+struct claims_lane *db_read_lane(struct query *q);
 
 /* Where a task stands: what every transition has to know. */
 struct db_place {
 	enum task_state state;
 	enum db_queue queue;
-	uint32_t account;
-	char class_key[STORE_CLASS_KEY_SIZE];
+	struct claims_lane *lane;
 	struct lane_position position;
 	struct fh_id group;
 	uint64_t payload_size;

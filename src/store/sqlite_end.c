@@ -25,14 +25,10 @@ static int write_end(struct db *db, const struct fh_id *id, const struct db_plac
 	struct query q = query_on(db, SQL_END_TASK);
 	query_id(&q, id);
 	query_int(&q, result->state);
-	query_int(&q, result->reason);
 	query_int(&q, place->attempt);
 	query_int(&q, place->failures);
 	query_int(&q, place->losses);
-	query_int(&q, result->started_ms);
-	query_int(&q, result->finished_ms);
 	query_size(&q, db->server.finish_seq);
-	query_size(&q, result->value ? result->value->len : 0);
 	int ret = query_run(&q);
 	if (ret)
 		return ret;

@@ -144,7 +144,7 @@ int query_end(struct query *q, int ret)
 	return q->error ? db_fail_damaged(q->db, "a value is out of range") : ret;
 }
 
-static void nonsense(struct query *q)
+void query_damaged(struct query *q)
 {
 	q->error = SQLITE_CORRUPT;
 }
@@ -154,7 +154,7 @@ int64_t query_get_int(struct query *q, int64_t min, int64_t max)
 	int64_t v = sqlite3_column_int64(q->stmt, q->column++);
 	if (v >= min && v <= max)
 		return v;
-	nonsense(q);
+	query_damaged(q);
 	return 0;
 }
 
@@ -189,7 +189,7 @@ void query_get_bytes(struct query *q, void *ret_data, size_t len)
 	if (data && (size_t)sqlite3_column_bytes(q->stmt, q->column) == len)
 		memcpy(ret_data, data, len);
 	else
-		nonsense(q);
+		query_damaged(q);
 	q->column++;
 }
 
@@ -199,7 +199,7 @@ void query_get_chars(struct query *q, char *ret_text, size_t size)
 	size_t len = (size_t)sqlite3_column_bytes(q->stmt, q->column++);
 	*ret_text = '\0';
 	if (len >= size || (len && !text)) {
-		nonsense(q);
+		query_damaged(q);
 		return;
 	}
 	if (len)

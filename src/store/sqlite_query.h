@@ -59,6 +59,9 @@ void query_get_chars(struct query *q, char *ret_text, size_t size);
 int query_get_text(struct query *q, char **ret_text) FH_MUST_USE;
 int query_get_blob(struct query *q, struct blob **ret_blob) FH_MUST_USE;
 
+/* Notes that what was read makes no sense. */
+void query_damaged(struct query *q);
+
 /* Exactly one row; the query has ended when it is not there: FH_ENOTFOUND, FH_EIO. */
 int query_one(struct query *q) FH_MUST_USE;
 

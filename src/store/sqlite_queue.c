@@ -9,8 +9,7 @@
 enum { PROMOTE_MAX = 10000, PROMOTE_STEP = 128 };
 
 struct due {
-	uint32_t account;
-	char class_key[STORE_CLASS_KEY_SIZE];
+	struct claims_lane *lane;
 	struct lane_position position;
 };
 
@@ -24,12 +23,11 @@ static int find_due(struct db *db, int64_t now_ms, struct due *due, int *ret_cou
 	while ((ret = query_next(&q, &row)) == 0 && row) {
 		struct due *d = &due[count++];
 		d->position.id = query_get_id(&q);
-		d->account = query_get_u32(&q);
-		query_get_chars(&q, d->class_key, sizeof d->class_key);
+		d->lane = db_read_lane(&q);
 		d->position.rank = query_get_int(&q, INT32_MIN, INT32_MAX);
 	}
 	*ret_count = count;
-	return ret;
+	return ret ? ret : query_end(&q, 0);
 }
 
 /* Moves delayed tasks that are due into their lanes. */
@@ -44,8 +42,7 @@ static int promote(struct db *db, int64_t now_ms)
 			query_id(&q, &due[i].position.id);
 			ret = query_run(&q);
 			db->dirty = true;
-			claims_rewind(&db->claims, due[i].account, due[i].class_key,
-				      due[i].position);
+			claims_rewind(due[i].lane, due[i].position);
 		}
 		if (ret)
 			return ret;
@@ -100,8 +97,7 @@ static int scan(struct db *db, struct store_claim *call, struct claims_lane *lan
 {
 	struct query q = query_on(db, SQL_SCAN_LANE);
 	struct lane_position p = lane->cursor;
-	query_int(&q, call->account);
-	query_text(&q, call->class_key);
+	query_int(&q, lane->no);
 	query_int(&q, p.rank);
 	query_id(&q, &p.id);
 	uint64_t bytes = 0;
@@ -132,13 +128,13 @@ int db_claim(struct db *db, struct store_claim *call)
 	uint64_t live = db->server.counts[TASK_QUEUED];
 	call->ret_tasks =
 		fh_calloc(live < call->max_count ? live : call->max_count, sizeof *call->ret_tasks);
-	struct claims_lane *lane = claims_lane(&db->claims, call->account, call->class_key);
-	if (!call->ret_tasks || !lane)
+	if (!call->ret_tasks)
 		return FH_ENOMEM;
 	int ret = promote(db, call->now_ms);
 	if (!ret)
 		ret = db_first_ms(db, SQL_NEXT_DUE, &call->ret_next_due_ms);
-	if (ret)
+	struct claims_lane *lane = claims_find_lane(&db->claims, call->account, call->class_key);
+	if (ret || !lane)
 		return ret;
 	struct lane_position from = lane->cursor;
 	ret = scan(db, call, lane);
@@ -161,7 +157,7 @@ int db_unclaim(struct db *db, struct store_unclaim *call)
 			return ret;
 		claims_drop(&db->claims, call->tasks[i]);
 		if (!ret)
-			claims_rewind(&db->claims, place.account, place.class_key, place.position);
+			claims_rewind(place.lane, place.position);
 	}
 	return 0;
 }

@@ -54,12 +54,13 @@ static bool is_purged(const struct db *db, const struct task_rec *t)
 	return task_state_is_final(t->state) && t->finish_seq <= db->server.purged_seq;
 }
 
-/* Zeroed while the task is not final, and once the result is purged. */
-static int read_result(struct db *db, const struct task_rec *t, unsigned want,
+/* The result, and the part of the record that stands in its row. Zeroed while the task is not
+ * final, and once the result is purged. */
+static int read_result(struct db *db, struct task_rec *t, unsigned want,
 		       struct task_result *ret_result)
 {
 	*ret_result = (struct task_result){ 0 };
-	if (!task_state_is_final(t->state) || is_purged(db, t))
+	if (!task_state_is_final(t->state))
 		return 0;
 	struct query q = query_on(db, SQL_SELECT_RESULT);
 	query_size(&q, t->finish_seq);
@@ -68,8 +69,8 @@ static int read_result(struct db *db, const struct task_rec *t, unsigned want,
 	int ret = query_one(&q);
 	if (ret)
 		return ret == FH_ENOTFOUND ? db_fail_damaged(db, "a result is missing") : ret;
-	ret = query_end(&q, db_read_result(&q, ret_result));
-	if (ret)
+	ret = query_end(&q, db_read_result(&q, t, ret_result));
+	if (ret || is_purged(db, t))
 		task_result_release(ret_result);
 	return ret;
 }
@@ -77,11 +78,11 @@ static int read_result(struct db *db, const struct task_rec *t, unsigned want,
 int db_get_task(struct db *db, struct store_get_task *call)
 {
 	int ret = read_task(db, &call->task, &call->ret_task);
-	if (ret)
-		return ret;
-	if (is_purged(db, &call->ret_task))
-		return call->want ? FH_EGONE : 0;
-	return read_result(db, &call->ret_task, call->want, &call->ret_result);
+	if (!ret)
+		ret = read_result(db, &call->ret_task, call->want, &call->ret_result);
+	if (!ret && call->want && is_purged(db, &call->ret_task))
+		ret = FH_EGONE;
+	return ret;
 }
 
 /* What a list of views may hold. */

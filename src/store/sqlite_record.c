@@ -12,11 +12,6 @@ static bool get_bool(struct query *q)
 	return query_get_int(q, 0, 1) != 0;
 }
 
-static int32_t get_i32(struct query *q)
-{
-	return (int32_t)query_get_int(q, INT32_MIN, INT32_MAX);
-}
-
 static enum task_state get_state(struct query *q)
 {
 	int64_t state = query_get_int(q, 0, TASK_STATE_COUNT - 1);
@@ -28,85 +23,87 @@ static enum task_reason get_reason(struct query *q)
 	return (enum task_reason)query_get_int(q, 0, REASON_COUNT - 1);
 }
 
-void db_bind_task(struct query *q, const struct task_rec *t)
+struct claims_lane *db_read_lane(struct query *q)
 {
-	const struct task_options *o = &t->options;
+	struct claims_lane *lane = claims_lane_by_no(&q->db->claims, query_get_size(q));
+	if (!lane)
+		query_damaged(q);
+	return lane;
+}
+
+static void bind_options(struct query *q, const struct task_options *o, struct options_text *buffer)
+{
+	query_text(q, options_write(o, buffer));
+	query_text(q, o->retry_classes);
+	query_text(q, o->tags);
+}
+
+static int read_options(struct query *q, struct task_options *ret_options)
+{
+	struct options_text buffer;
+	query_get_chars(q, buffer.text, sizeof buffer.text);
+	if (options_read(buffer.text, ret_options))
+		query_damaged(q);
+	if (query_get_text(q, &ret_options->retry_classes))
+		return FH_ENOMEM;
+	return query_get_text(q, &ret_options->tags);
+}
+
+/* Priority and expiry are columns, so the options are written without them. */
+void db_bind_task(struct query *q, const struct task_rec *t, const struct claims_lane *lane,
+		  struct options_text *buffer)
+{
+	struct task_options rest = t->options;
+	rest.priority = 0;
+	rest.expires_at_ms = 0;
 	query_id(q, &t->id);
 	query_id(q, &t->function_id);
 	query_id_or_null(q, &t->group_id);
-	query_int(q, t->account);
-	query_int(q, -(int64_t)o->priority);
+	query_int(q, lane->no);
+	query_int(q, -(int64_t)t->options.priority);
 	query_int(q, t->state);
-	query_int(q, t->reason);
 	query_int(q, t->attempt);
 	query_int(q, t->failures);
 	query_int(q, t->losses);
 	query_int(q, t->started_once);
 	query_int(q, t->created_ms);
 	query_int(q, store_due_ms(t));
-	query_int(q, t->started_ms);
-	query_int(q, t->finished_ms);
+	query_int(q, t->options.expires_at_ms);
 	query_size(q, t->finish_seq);
 	query_size(q, t->payload->len);
-	query_size(q, t->result_size);
-	query_int(q, o->retries);
-	query_int(q, o->retry_on);
-	query_text(q, o->retry_classes);
-	query_int(q, o->backoff_initial_ms);
-	query_int(q, o->backoff_max_ms);
-	query_int(q, o->backoff_factor_milli);
-	query_int(q, o->timeout_ms);
-	query_size(q, o->mem_bytes);
-	query_int(q, o->not_before_ms);
-	query_int(q, o->expires_at_ms);
-	query_int(q, o->at_most_once);
-	query_text(q, o->tags);
+	bind_options(q, &rest, buffer);
 }
 
 int db_read_task(struct query *q, struct task_rec *ret_task)
 {
-	struct task_rec t = { 0 };
-	struct task_options *o = &t.options;
-	t.id = query_get_id(q);
+	struct task_rec t = { .id = query_get_id(q) };
 	t.function_id = query_get_id(q);
 	t.group_id = query_get_id(q);
-	t.account = query_get_u32(q);
-	o->priority = (int32_t)-query_get_int(q, -INT32_MAX, INT32_MAX);
+	const struct claims_lane *lane = db_read_lane(q);
+	t.account = lane ? lane->lane.account : 0;
+	int64_t rank = query_get_int(q, -INT32_MAX, INT32_MAX);
 	t.state = get_state(q);
-	t.reason = get_reason(q);
 	t.attempt = query_get_u32(q);
 	t.failures = query_get_u32(q);
 	t.losses = query_get_u32(q);
 	t.started_once = get_bool(q);
 	t.created_ms = query_get_ms(q);
 	t.not_before_ms = query_get_ms(q);
-	t.started_ms = query_get_ms(q);
-	t.finished_ms = query_get_ms(q);
+	int64_t expires_at_ms = query_get_ms(q);
 	t.finish_seq = query_get_size(q);
 	t.payload_size = query_get_size(q);
-	t.result_size = query_get_size(q);
-	o->retries = query_get_u32(q);
-	o->retry_on = query_get_u32(q);
-	int ret = query_get_text(q, &o->retry_classes);
-	o->backoff_initial_ms = query_get_u32(q);
-	o->backoff_max_ms = query_get_u32(q);
-	o->backoff_factor_milli = query_get_u32(q);
-	o->timeout_ms = query_get_u32(q);
-	o->mem_bytes = query_get_size(q);
-	o->not_before_ms = query_get_ms(q);
-	o->expires_at_ms = query_get_ms(q);
-	o->at_most_once = get_bool(q);
-	if (query_get_text(q, &o->tags) || ret) {
+	if (read_options(q, &t.options)) {
 		task_rec_release(&t);
 		return FH_ENOMEM;
 	}
+	t.options.priority = (int32_t)-rank;
+	t.options.expires_at_ms = expires_at_ms;
 	*ret_task = t;
 	return 0;
 }
 
-void db_bind_function(struct query *q, const struct function_rec *f)
+void db_bind_function(struct query *q, const struct function_rec *f, struct options_text *buffer)
 {
-	const struct task_options *o = &f->defaults;
 	query_id(q, &f->id);
 	query_bytes(q, f->digest, sizeof f->digest);
 	query_text(q, f->name);
@@ -114,48 +111,21 @@ void db_bind_function(struct query *q, const struct function_rec *f)
 	query_text(q, f->description);
 	query_int(q, f->created_ms);
 	query_size(q, f->payload->len);
-	query_int(q, o->priority);
-	query_int(q, o->retries);
-	query_int(q, o->retry_on);
-	query_text(q, o->retry_classes);
-	query_int(q, o->backoff_initial_ms);
-	query_int(q, o->backoff_max_ms);
-	query_int(q, o->backoff_factor_milli);
-	query_int(q, o->timeout_ms);
-	query_size(q, o->mem_bytes);
-	query_int(q, o->not_before_ms);
-	query_int(q, o->expires_at_ms);
-	query_int(q, o->at_most_once);
-	query_text(q, o->tags);
+	bind_options(q, &f->defaults, buffer);
 	query_blob(q, f->payload);
 }
 
 int db_read_function(struct query *q, struct function_rec *ret_function)
 {
-	struct function_rec f = { 0 };
-	struct task_options *o = &f.defaults;
-	f.id = query_get_id(q);
+	struct function_rec f = { .id = query_get_id(q) };
 	query_get_bytes(q, f.digest, sizeof f.digest);
 	int ret = query_get_text(q, &f.name);
 	f.serializer = (enum serializer)query_get_int(q, 0, SERIALIZER_COUNT - 1);
-	if (query_get_text(q, &f.description))
-		ret = FH_ENOMEM;
+	if (!ret)
+		ret = query_get_text(q, &f.description);
 	f.created_ms = query_get_ms(q);
 	f.payload_size = query_get_size(q);
-	o->priority = get_i32(q);
-	o->retries = query_get_u32(q);
-	o->retry_on = query_get_u32(q);
-	if (query_get_text(q, &o->retry_classes))
-		ret = FH_ENOMEM;
-	o->backoff_initial_ms = query_get_u32(q);
-	o->backoff_max_ms = query_get_u32(q);
-	o->backoff_factor_milli = query_get_u32(q);
-	o->timeout_ms = query_get_u32(q);
-	o->mem_bytes = query_get_size(q);
-	o->not_before_ms = query_get_ms(q);
-	o->expires_at_ms = query_get_ms(q);
-	o->at_most_once = get_bool(q);
-	if (query_get_text(q, &o->tags) || query_get_blob(q, &f.payload) || ret) {
+	if (ret || read_options(q, &f.defaults) || query_get_blob(q, &f.payload)) {
 		function_rec_release(&f);
 		return FH_ENOMEM;
 	}
@@ -169,6 +139,7 @@ void db_bind_result(struct query *q, const struct task_result *r)
 	query_int(q, r->reason);
 	query_int(q, r->started_ms);
 	query_int(q, r->finished_ms);
+	query_size(q, r->value ? r->value->len : 0);
 	query_int(q, r->deserialize_us);
 	query_int(q, r->run_us);
 	query_int(q, r->serialize_us);
@@ -183,13 +154,15 @@ void db_bind_result(struct query *q, const struct task_result *r)
 	query_blob(q, r->err);
 }
 
-int db_read_result(struct query *q, struct task_result *ret_result)
+int db_read_result(struct query *q, struct task_rec *t, struct task_result *ret_result)
 {
-	struct task_result r = { 0 };
-	r.state = get_state(q);
-	r.reason = get_reason(q);
-	r.started_ms = query_get_ms(q);
-	r.finished_ms = query_get_ms(q);
+	struct task_result r = { .state = get_state(q) };
+	if (r.state != t->state)
+		query_damaged(q);
+	t->reason = r.reason = get_reason(q);
+	t->started_ms = r.started_ms = query_get_ms(q);
+	t->finished_ms = r.finished_ms = query_get_ms(q);
+	t->result_size = query_get_size(q);
 	r.deserialize_us = query_get_u32(q);
 	r.run_us = query_get_u32(q);
 	r.serialize_us = query_get_u32(q);
@@ -235,8 +208,7 @@ int db_find_place(struct db *db, const struct fh_id *id, struct db_place *ret_pl
 		return ret;
 	struct db_place p = { .state = get_state(&q) };
 	p.queue = (enum db_queue)query_get_int(&q, QUEUE_NONE, QUEUE_DELAYED);
-	p.account = query_get_u32(&q);
-	query_get_chars(&q, p.class_key, sizeof p.class_key);
+	p.lane = db_read_lane(&q);
 	p.position.rank = query_get_int(&q, INT32_MIN, INT32_MAX);
 	p.position.id = *id;
 	p.group = query_get_id(&q);

@@ -9,12 +9,13 @@
  * Failure modes: an I/O error, a counter that disagrees. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/plant.h"
 #include "store/sqlite_db.h"
 
-struct found_lane {
-	struct lane lane;
-	uint64_t ready;
+/* What waits in a lane, by its number. */
+struct found {
+	uint64_t ready, delayed;
 	int64_t top_rank;
 };
 
@@ -40,62 +41,92 @@ static int read_server(struct db *db)
 	return query_end(&q, 0);
 }
 
-/* The lane that the first two columns of a row name. */
-static struct found_lane *row_lane(struct query *q, struct lanes *lanes)
+static int read_lanes(struct db *db)
 {
-	uint32_t account = query_get_u32(q);
-	char class_key[STORE_CLASS_KEY_SIZE];
-	query_get_chars(q, class_key, sizeof class_key);
-	return (struct found_lane *)lanes_get(lanes, account, class_key, sizeof(struct found_lane));
+	struct query q = query_on(db, SQL_SCAN_LANES);
+	bool row;
+	int ret;
+	while ((ret = query_next(&q, &row)) == 0 && row) {
+		char class_key[STORE_CLASS_KEY_SIZE];
+		struct claims_lane *lane;
+		uint64_t no = query_get_size(&q);
+		uint32_t account = query_get_u32(&q);
+		query_get_chars(&q, class_key, sizeof class_key);
+		if (no != db->claims.lanes.len + 1 ||
+		    claims_find_lane(&db->claims, account, class_key)) {
+			query_damaged(&q);
+			break;
+		}
+		if (claims_add_lane(&db->claims, account, class_key, &lane))
+			return query_end(&q, db_fail(db, fh_error_text(FH_ENOMEM)));
+	}
+	return ret ? ret : query_end(&q, 0);
 }
 
-static int find_ready(struct db *db, struct lanes *lanes, uint64_t *live)
+static int count_ready(struct db *db, struct found *found)
 {
 	struct query q = query_on(db, SQL_COUNT_READY);
 	bool row;
 	int ret;
 	while ((ret = query_next(&q, &row)) == 0 && row) {
-		struct found_lane *lane = row_lane(&q, lanes);
+		const struct claims_lane *lane = db_read_lane(&q);
 		if (!lane)
-			return query_end(&q, db_fail(db, fh_error_text(FH_ENOMEM)));
-		lane->ready = query_get_size(&q);
-		lane->top_rank = query_get_int(&q, INT32_MIN, INT32_MAX);
-		*live += lane->ready;
+			break;
+		found[lane->no - 1].ready = query_get_size(&q);
+		found[lane->no - 1].top_rank = query_get_int(&q, INT32_MIN, INT32_MAX);
 	}
-	return ret;
+	return ret ? ret : query_end(&q, 0);
 }
 
-static int find_delayed(struct db *db, struct lanes *lanes, uint64_t *live)
+static int count_delayed(struct db *db, struct found *found)
 {
 	struct query q = query_on(db, SQL_SCAN_DELAYED);
 	bool row;
 	int ret;
 	while ((ret = query_next(&q, &row)) == 0 && row) {
-		if (!row_lane(&q, lanes))
-			return query_end(&q, db_fail(db, fh_error_text(FH_ENOMEM)));
-		++*live;
+		const struct claims_lane *lane = db_read_lane(&q);
+		if (!lane)
+			break;
+		found[lane->no - 1].delayed++;
 	}
-	return ret;
+	return ret ? ret : query_end(&q, 0);
+}
+
+/* In the order of (account, class key), as many as fit. Returns the number of live tasks. */
+static uint64_t report_lanes(const struct db *db, const struct found *found,
+			     struct store_recovery *r)
+{
+	uint64_t live = 0;
+	for (size_t i = 0; i < db->claims.lanes.len; i++) {
+		const struct claims_lane *lane =
+			(const struct claims_lane *)db->claims.lanes.items[i];
+		const struct found *f = &found[lane->no - 1];
+		live += f->ready + f->delayed;
+		if (f->ready + f->delayed == 0 || r->lane_count == STORE_LANES_MAX)
+			continue;
+		struct store_lane *to = &r->lanes[r->lane_count++];
+		to->account = lane->lane.account;
+		memcpy(to->class_key, lane->lane.class_key, sizeof to->class_key);
+		to->ready = f->ready;
+		to->top_priority = (int32_t)-f->top_rank;
+	}
+	return live;
 }
 
 static int find_lanes(struct db *db, struct store_recovery *r)
 {
-	struct lanes lanes = { 0 };
-	uint64_t live = 0;
-	int ret = find_ready(db, &lanes, &live);
+	int ret = read_lanes(db);
+	if (ret)
+		return ret;
+	struct found *found = fh_calloc(db->claims.lanes.len, sizeof *found);
+	if (!found)
+		return db_fail(db, fh_error_text(FH_ENOMEM));
+	ret = count_ready(db, found);
 	if (!ret)
-		ret = find_delayed(db, &lanes, &live);
-	for (size_t i = 0; !ret && i < lanes.len && r->lane_count < STORE_LANES_MAX; i++) {
-		const struct found_lane *from = (const struct found_lane *)lanes.items[i];
-		struct store_lane *to = &r->lanes[r->lane_count++];
-		to->account = from->lane.account;
-		memcpy(to->class_key, from->lane.class_key, sizeof to->class_key);
-		to->ready = from->ready;
-		to->top_priority = (int32_t)-from->top_rank;
-	}
-	lanes_release(&lanes);
-	if (!ret && live != db->server.counts[TASK_QUEUED])
+		ret = count_delayed(db, found);
+	if (!ret && report_lanes(db, found, r) != db->server.counts[TASK_QUEUED])
 		ret = db_fail_damaged(db, "the number of queued tasks disagrees with its counter");
+	fh_free(found);
 	return ret;
 }
 

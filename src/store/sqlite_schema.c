@@ -11,9 +11,13 @@
 
 /* Tasks are keyed by the id, which is ordered by time, and have no rowid: an insert goes to the
  * right end of one tree. Payloads and results have numbers given in order, so they are appended
- * too. The indexes of what waits are partial: a final task is in none of them. `queue`: 0 final,
- * 1 ready, 2 delayed. `rank` is the negated priority, because an index reads upwards. A result's
- * row stays, emptied, until its task's record goes: it is the order of finishing. */
+ * too. The indexes of what waits are partial: a final task is in none of them.
+ *   queue    0 final, 1 ready, 2 delayed
+ *   rank     the negated priority, because an index reads upwards
+ *   lane     a row of `lanes`; there are few, and all are in memory
+ *   options  what differs from the defaults (sqlite_options.c)
+ * A row of `results` is written once, with the final state, and stays, emptied, until its task's
+ * record goes: it is the order of finishing. */
 static const char version_1[] =
 	"CREATE TABLE server ("
 	" one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL,"
@@ -26,13 +30,8 @@ static const char version_1[] =
 	"CREATE TABLE functions ("
 	" no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, digest BLOB NOT NULL UNIQUE,"
 	" name TEXT NOT NULL, serializer INTEGER NOT NULL, description TEXT,"
-	" created_ms INTEGER NOT NULL, payload_size INTEGER NOT NULL, priority INTEGER NOT NULL,"
-	" retries INTEGER NOT NULL, retry_on INTEGER NOT NULL, retry_classes TEXT,"
-	" backoff_initial_ms INTEGER NOT NULL, backoff_max_ms INTEGER NOT NULL,"
-	" backoff_factor_milli INTEGER NOT NULL, timeout_ms INTEGER NOT NULL,"
-	" mem_bytes INTEGER NOT NULL, not_before_ms INTEGER NOT NULL,"
-	" expires_at_ms INTEGER NOT NULL, at_most_once INTEGER NOT NULL, tags TEXT,"
-	" payload BLOB NOT NULL) STRICT;"
+	" created_ms INTEGER NOT NULL, payload_size INTEGER NOT NULL, options TEXT,"
+	" retry_classes TEXT, tags TEXT, payload BLOB NOT NULL) STRICT;"
 	"CREATE INDEX functions_name ON functions (name);"
 
 	"CREATE TABLE groups ("
@@ -47,23 +46,19 @@ static const char version_1[] =
 	" fingerprint BLOB NOT NULL, created_ms INTEGER NOT NULL, status INTEGER NOT NULL,"
 	" location TEXT, response BLOB, UNIQUE (account, key)) STRICT;"
 
+	"CREATE TABLE lanes ("
+	" no INTEGER PRIMARY KEY, account INTEGER NOT NULL, class_key TEXT NOT NULL) STRICT;"
+
 	"CREATE TABLE tasks ("
 	" id BLOB PRIMARY KEY NOT NULL, function_id BLOB NOT NULL, group_id BLOB,"
-	" account INTEGER NOT NULL, class_key TEXT NOT NULL, rank INTEGER NOT NULL,"
-	" queue INTEGER NOT NULL, state INTEGER NOT NULL, reason INTEGER NOT NULL,"
-	" attempt INTEGER NOT NULL, failures INTEGER NOT NULL, losses INTEGER NOT NULL,"
-	" started_once INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
-	" not_before_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL,"
-	" finished_ms INTEGER NOT NULL, finish_seq INTEGER NOT NULL, payload_no INTEGER NOT NULL,"
-	" payload_size INTEGER NOT NULL, result_size INTEGER NOT NULL, retries INTEGER NOT NULL,"
-	" retry_on INTEGER NOT NULL, retry_classes TEXT, backoff_initial_ms INTEGER NOT NULL,"
-	" backoff_max_ms INTEGER NOT NULL, backoff_factor_milli INTEGER NOT NULL,"
-	" timeout_ms INTEGER NOT NULL, mem_bytes INTEGER NOT NULL,"
-	" wanted_not_before_ms INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL,"
-	" at_most_once INTEGER NOT NULL, tags TEXT) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX tasks_ready ON tasks (account, class_key, rank, id) WHERE queue = 1;"
-	"CREATE INDEX tasks_delayed ON tasks (not_before_ms, id, account, class_key, rank)"
-	" WHERE queue = 2;"
+	" lane INTEGER NOT NULL, rank INTEGER NOT NULL, queue INTEGER NOT NULL,"
+	" state INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,"
+	" losses INTEGER NOT NULL, started_once INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+	" not_before_ms INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL,"
+	" finish_seq INTEGER NOT NULL, payload_no INTEGER NOT NULL, payload_size INTEGER NOT NULL,"
+	" options TEXT, retry_classes TEXT, tags TEXT) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX tasks_ready ON tasks (lane, rank, id) WHERE queue = 1;"
+	"CREATE INDEX tasks_delayed ON tasks (not_before_ms, id, lane, rank) WHERE queue = 2;"
 	"CREATE INDEX tasks_expiring ON tasks (expires_at_ms, id)"
 	" WHERE queue > 0 AND expires_at_ms > 0;"
 	"CREATE TABLE payloads (no INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
@@ -71,10 +66,11 @@ static const char version_1[] =
 	"CREATE TABLE results ("
 	" finish_seq INTEGER PRIMARY KEY, task_id BLOB NOT NULL, group_id BLOB,"
 	" state INTEGER NOT NULL, reason INTEGER NOT NULL, started_ms INTEGER NOT NULL,"
-	" finished_ms INTEGER NOT NULL, deserialize_us INTEGER NOT NULL, run_us INTEGER NOT NULL,"
-	" serialize_us INTEGER NOT NULL, runtime TEXT NOT NULL, out_cut INTEGER NOT NULL,"
-	" err_cut INTEGER NOT NULL, error_type TEXT, error_message TEXT, traceback TEXT,"
-	" value BLOB, out BLOB, err BLOB) STRICT;"
+	" finished_ms INTEGER NOT NULL, result_size INTEGER NOT NULL,"
+	" deserialize_us INTEGER NOT NULL, run_us INTEGER NOT NULL, serialize_us INTEGER NOT NULL,"
+	" runtime TEXT NOT NULL, out_cut INTEGER NOT NULL, err_cut INTEGER NOT NULL,"
+	" error_type TEXT, error_message TEXT, traceback TEXT, value BLOB, out BLOB, err BLOB"
+	") STRICT;"
 	"CREATE INDEX results_of_group ON results (group_id) WHERE group_id IS NOT NULL;";
 
 const struct schema_step schema_steps[] = { { version_1 } };

@@ -4,18 +4,14 @@
 #define FARHAND_STORE_SQLITE_SQL_H
 
 /* clang-format off */
-#define TASK_COLUMNS                                                                           \
-	"id, function_id, group_id, account, rank, state, reason, attempt, failures, losses, " \
-	"started_once, created_ms, not_before_ms, started_ms, finished_ms, finish_seq, "       \
-	"payload_size, result_size, retries, retry_on, retry_classes, backoff_initial_ms, "    \
-	"backoff_max_ms, backoff_factor_milli, timeout_ms, mem_bytes, wanted_not_before_ms, "  \
-	"expires_at_ms, at_most_once, tags"
+#define TASK_COLUMNS                                                                             \
+	"id, function_id, group_id, lane, rank, state, attempt, failures, losses, started_once, " \
+	"created_ms, not_before_ms, expires_at_ms, finish_seq, payload_size, options, "           \
+	"retry_classes, tags"
 
-#define FUNCTION_COLUMNS                                                                        \
-	"id, digest, name, serializer, description, created_ms, payload_size, priority, "       \
-	"retries, retry_on, retry_classes, backoff_initial_ms, backoff_max_ms, "                \
-	"backoff_factor_milli, timeout_ms, mem_bytes, not_before_ms, expires_at_ms, "           \
-	"at_most_once, tags, CASE WHEN ?1 THEN payload END"
+#define FUNCTION_COLUMNS                                                                           \
+	"id, digest, name, serializer, description, created_ms, payload_size, options, "           \
+	"retry_classes, tags"
 
 #define SQL_STATEMENTS(X)                                                                          \
 	X(BEGIN, "BEGIN IMMEDIATE")                                                                \
@@ -29,16 +25,13 @@
 			 "payload_no = ?")                                                         \
 	X(PAGES, "PRAGMA page_count")                                                              \
                                                                                                    \
-	X(SELECT_FUNCTION, "SELECT " FUNCTION_COLUMNS " FROM functions WHERE id = ?2")             \
-	X(SELECT_FUNCTION_NAMED, "SELECT " FUNCTION_COLUMNS                                        \
-				 " FROM functions WHERE name = ?2 ORDER BY no DESC LIMIT 1")       \
+	X(SELECT_FUNCTION, "SELECT " FUNCTION_COLUMNS ", CASE WHEN ?1 THEN payload END "            \
+			   "FROM functions WHERE id = ?2")                                         \
+	X(SELECT_FUNCTION_NAMED, "SELECT " FUNCTION_COLUMNS ", CASE WHEN ?1 THEN payload END "      \
+				 "FROM functions WHERE name = ?2 ORDER BY no DESC LIMIT 1")        \
 	X(SELECT_FUNCTION_ID, "SELECT id FROM functions WHERE digest = ?")                         \
-	X(INSERT_FUNCTION, "INSERT INTO functions (id, digest, name, serializer, description, "    \
-			   "created_ms, payload_size, priority, retries, retry_on, "               \
-			   "retry_classes, backoff_initial_ms, backoff_max_ms, "                   \
-			   "backoff_factor_milli, timeout_ms, mem_bytes, not_before_ms, "          \
-			   "expires_at_ms, at_most_once, tags, payload) VALUES "                   \
-			   "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                          \
+	X(INSERT_FUNCTION, "INSERT INTO functions (" FUNCTION_COLUMNS ", payload) "                 \
+			   "VALUES (?,?,?,?,?,?,?,?,?,?,?)")                                       \
                                                                                                    \
 	X(SELECT_GROUP, "SELECT id, name, tags, account, created_ms, total, completed, failed, "   \
 			"cancelled FROM groups WHERE id = ?")                                      \
@@ -60,20 +53,21 @@
 	X(OLDEST_KEY, "SELECT no, created_ms FROM idempotency ORDER BY no LIMIT 1")                \
 	X(DELETE_KEY, "DELETE FROM idempotency WHERE no = ?")                                      \
                                                                                                    \
-	X(INSERT_TASK, "INSERT INTO tasks (" TASK_COLUMNS ", class_key, queue, payload_no) "       \
-		       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"      \
-		       "?,?,?)")                                                                   \
+	X(INSERT_LANE, "INSERT INTO lanes (no, account, class_key) VALUES (?,?,?)")                \
+	X(SCAN_LANES, "SELECT no, account, class_key FROM lanes ORDER BY no")                      \
+                                                                                                   \
+	X(INSERT_TASK, "INSERT INTO tasks (" TASK_COLUMNS ", queue, payload_no) "                  \
+		       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                         \
 	X(INSERT_PAYLOAD, "INSERT INTO payloads (no, data) VALUES (?,?)")                          \
 	X(SELECT_TASK, "SELECT " TASK_COLUMNS ", (SELECT name FROM functions "                     \
 		       "WHERE functions.id = function_id) FROM tasks WHERE id = ?")                \
 	X(SELECT_CLAIMED, "SELECT " TASK_COLUMNS ", data FROM tasks JOIN payloads "                \
 			  "ON no = payload_no WHERE id = ?")                                       \
-	X(SELECT_PLACE, "SELECT state, queue, account, class_key, rank, group_id, payload_size, "  \
-			"attempt, failures, losses FROM tasks WHERE id = ?")                       \
+	X(SELECT_PLACE, "SELECT state, queue, lane, rank, group_id, payload_size, attempt, "       \
+			"failures, losses FROM tasks WHERE id = ?")                                \
 	X(SELECT_PAYLOAD_NO, "SELECT payload_no FROM tasks WHERE id = ?")                          \
-	X(END_TASK, "UPDATE tasks SET queue = 0, state = ?2, reason = ?3, attempt = ?4, "          \
-		    "failures = ?5, losses = ?6, started_ms = ?7, finished_ms = ?8, "              \
-		    "finish_seq = ?9, result_size = ?10 WHERE id = ?1")                            \
+	X(END_TASK, "UPDATE tasks SET queue = 0, state = ?2, attempt = ?3, failures = ?4, "        \
+		    "losses = ?5, finish_seq = ?6 WHERE id = ?1")                                  \
 	X(RETRY_TASK, "UPDATE tasks SET queue = ?2, attempt = ?3, failures = ?4, losses = ?5, "    \
 		      "not_before_ms = ?6 WHERE id = ?1")                                          \
 	X(START_TASK, "UPDATE tasks SET attempt = ?2, started_once = 1 WHERE id = ?1")             \
@@ -81,9 +75,9 @@
 	X(DELETE_TASK, "DELETE FROM tasks WHERE id = ?")                                           \
 	X(DELETE_PAYLOAD, "DELETE FROM payloads WHERE no = ?")                                     \
                                                                                                    \
-	X(SCAN_LANE, "SELECT rank, id FROM tasks WHERE queue = 1 AND account = ? "                 \
-		     "AND class_key = ? AND (rank, id) >= (?, ?) ORDER BY rank, id")               \
-	X(SCAN_DUE, "SELECT id, account, class_key, rank FROM tasks WHERE queue = 2 "              \
+	X(SCAN_LANE, "SELECT rank, id FROM tasks WHERE queue = 1 AND lane = ? "                    \
+		     "AND (rank, id) >= (?, ?) ORDER BY rank, id")                                 \
+	X(SCAN_DUE, "SELECT id, lane, rank FROM tasks WHERE queue = 2 "                            \
 		    "AND not_before_ms <= ?1 ORDER BY not_before_ms, id LIMIT ?2")                 \
 	X(NEXT_DUE, "SELECT not_before_ms FROM tasks WHERE queue = 2 "                             \
 		    "ORDER BY not_before_ms LIMIT 1")                                              \
@@ -91,16 +85,17 @@
 			"AND expires_at_ms <= ? ORDER BY expires_at_ms, id")                       \
 	X(NEXT_EXPIRY, "SELECT expires_at_ms FROM tasks WHERE queue > 0 AND expires_at_ms > 0 "    \
 		       "ORDER BY expires_at_ms LIMIT 1")                                           \
-	X(COUNT_READY, "SELECT account, class_key, count(*), min(rank) FROM tasks "                \
-		       "WHERE queue = 1 GROUP BY account, class_key")                              \
-	X(SCAN_DELAYED, "SELECT account, class_key FROM tasks WHERE queue = 2")                    \
+	X(COUNT_READY, "SELECT lane, count(*), min(rank) FROM tasks WHERE queue = 1 "              \
+		       "GROUP BY lane")                                                            \
+	X(SCAN_DELAYED, "SELECT lane FROM tasks WHERE queue = 2")                                  \
                                                                                                    \
 	X(INSERT_RESULT, "INSERT INTO results (finish_seq, task_id, group_id, state, reason, "     \
-			 "started_ms, finished_ms, deserialize_us, run_us, serialize_us, "         \
-			 "runtime, out_cut, err_cut, error_type, error_message, traceback, "       \
-			 "value, out, err) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")        \
-	X(SELECT_RESULT, "SELECT state, reason, started_ms, finished_ms, deserialize_us, run_us, " \
-			 "serialize_us, runtime, out_cut, err_cut, "                               \
+			 "started_ms, finished_ms, result_size, deserialize_us, run_us, "          \
+			 "serialize_us, runtime, out_cut, err_cut, error_type, error_message, "    \
+			 "traceback, value, out, err) "                                            \
+			 "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                       \
+	X(SELECT_RESULT, "SELECT state, reason, started_ms, finished_ms, result_size, "            \
+			 "deserialize_us, run_us, serialize_us, runtime, out_cut, err_cut, "       \
 			 "CASE WHEN ?2 THEN error_type END, CASE WHEN ?2 THEN error_message END, " \
 			 "CASE WHEN ?2 THEN traceback END, CASE WHEN ?2 THEN value END, "          \
 			 "CASE WHEN ?3 THEN out END, CASE WHEN ?3 THEN err END "                   \

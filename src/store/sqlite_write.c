@@ -20,8 +20,9 @@ int db_put_function(struct db *db, struct store_put_function *call)
 	}
 	if (ret != FH_ENOTFOUND)
 		return ret;
+	struct options_text buffer;
 	q = query_on(db, SQL_INSERT_FUNCTION);
-	db_bind_function(&q, call->function);
+	db_bind_function(&q, call->function, &buffer);
 	ret = query_run(&q);
 	if (ret)
 		return ret;
@@ -130,15 +131,42 @@ static int write_group(struct db *db, const struct store_submit *call)
 	return query_run(&q);
 }
 
+static const char *class_of(const struct store_submit_item *item)
+{
+	return item->class_key ? item->class_key : "";
+}
+
+/* The lane of a task, made at its first use. It stays, whatever becomes of the call. */
+static int make_lane(struct db *db, const struct store_submit_item *item,
+		     struct claims_lane **ret_lane)
+{
+	uint32_t account = item->task->account;
+	*ret_lane = claims_find_lane(&db->claims, account, class_of(item));
+	if (*ret_lane)
+		return 0;
+	int ret = claims_add_lane(&db->claims, account, class_of(item), ret_lane);
+	if (ret)
+		return ret;
+	struct query q = query_on(db, SQL_INSERT_LANE);
+	query_int(&q, (*ret_lane)->no);
+	query_int(&q, account);
+	query_text(&q, class_of(item));
+	return query_run(&q);
+}
+
 static int insert_task(struct db *db, const struct store_submit_item *item, uint64_t payload_no)
 {
 	const struct task_rec *t = item->task;
+	struct options_text buffer;
+	struct claims_lane *lane;
+	int ret = make_lane(db, item, &lane);
+	if (ret)
+		return ret;
 	struct query q = query_on(db, SQL_INSERT_TASK);
-	db_bind_task(&q, t);
-	query_text(&q, item->class_key ? item->class_key : "");
+	db_bind_task(&q, t, lane, &buffer);
 	query_int(&q, store_due_ms(t) ? QUEUE_DELAYED : QUEUE_READY);
 	query_size(&q, payload_no);
-	int ret = query_run(&q);
+	ret = query_run(&q);
 	if (ret)
 		return ret;
 	q = query_on(db, SQL_INSERT_PAYLOAD);
@@ -180,7 +208,7 @@ static void count_task(struct db *db, const struct store_submit_item *item)
 	db->server.counts[TASK_QUEUED]++;
 	db->server.live_bytes += t->payload->len;
 	if (!item->claim)
-		claims_rewind(&db->claims, t->account, item->class_key ? item->class_key : "",
+		claims_rewind(claims_find_lane(&db->claims, t->account, class_of(item)),
 			      (struct lane_position){ -(int64_t)t->options.priority, t->id });
 }
 
@@ -246,7 +274,7 @@ static int retry(struct db *db, const struct store_retry_item *item)
 	if (item->release)
 		claims_drop(&db->claims, item->task);
 	if (!item->not_before_ms)
-		claims_rewind(&db->claims, place.account, place.class_key, place.position);
+		claims_rewind(place.lane, place.position);
 	return 0;
 }
 
