@@ -189,8 +189,11 @@ def clang_format(root: Path) -> Iterator[Finding]:
 
 
 def _meson(root: Path, folder: Path, compiler: str) -> None:
-    """A build folder with all warnings as errors; configured once."""
-    if not (folder / "build.ninja").exists():
+    """A build folder with all warnings as errors, and as the meson.build files are now."""
+    if (folder / "build.ninja").exists():
+        subprocess.run(["ninja", "-C", str(folder), "build.ninja"], check=True,
+                       stdout=subprocess.DEVNULL)
+    else:
         subprocess.run(["meson", "setup", "-Dwerror=true", "--buildtype=plain", str(folder)],
                        cwd=root, check=True, stdout=subprocess.DEVNULL,
                        env={**os.environ, "CC": compiler})

@@ -85,7 +85,8 @@ SPOILT = [
     ("gcc", "src/core/step.c", STEP + "int core_stray(void)\n{\n\treturn 1;\n}\n", "core_stray"),
     ("clang", "src/core/step.c", STEP + "int core_stray(void)\n{\n\treturn 1;\n}\n", "core_stray"),
     ("tidy", "src/core/step.c",
-     STEP + "int core_step(int event)\n{\n\tint *p = 0;\n\treturn event ? *p : 0;\n}\n", "null"),
+     STEP + "int core_step(int event)\n{\n\tif (event)\n\t\treturn 1;\n\telse\n\t\treturn 1;\n}\n",
+     "branch-clone"),
 ]
 
 
