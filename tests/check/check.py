@@ -25,6 +25,7 @@ RULES: Dict[str, Callable[[Path], Iterable[Finding]]] = {
     "python": rules_text.python_compiles,
     "sleeps": rules_text.python_sleeps,
     "ruff": rules_text.ruff,
+    "mypy": rules_text.mypy,
     "shell": rules_text.shell_parses,
     "gcc": rules_c.warnings_gcc,
     "clang": rules_c.warnings_clang,

@@ -189,6 +189,20 @@ def ruff(root: Path) -> Iterator[Finding]:
         yield Finding("ruff", done.stderr.strip()[:500], "a ruff that runs")
 
 
+def mypy(root: Path) -> Iterator[Finding]:
+    """The types of the SDK agree (mypy, strict; its configuration: python/pyproject.toml)."""
+    cache = root / "build" / "check-mypy"
+    done = subprocess.run([str(Path(sys.executable).with_name("mypy")), "--no-error-summary",
+                           "--cache-dir", str(cache)],
+                          cwd=root / "python", capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        match = re.match(r"(\S+:\d+): error: (.*)", line)
+        if match:
+            yield Finding(f"python/{match[1]}", match[2], "types that mypy can follow")
+    if done.returncode > 1:
+        yield Finding("mypy", done.stderr.strip()[:500], "a mypy that runs")
+
+
 def shell_parses(root: Path) -> Iterator[Finding]:
     """Every script parses and stops at the first error."""
     for name in tracked(root):

@@ -41,7 +41,8 @@ GOOD = {
         "See [there](other.md#a-heading).\n"
     ),
     "docs/other.md": "# Other\n\n## A heading\n\n[up](life-of-a-task.md)\n",
-    "python/client.py": '"""A client."""\n\n\ndef submit(x):\n    return x\n',
+    "python/client.py": '"""A client."""\n\n\ndef submit(x: int) -> int:\n    return x\n',
+    "python/pyproject.toml": '[tool.mypy]\nstrict = true\nfiles = ["client.py"]\n',
     "tests/test_client.py": (
         "import time\n\n\ndef test_submit():\n    def task():\n        time.sleep(1)\n\n"
         "    assert task\n"
@@ -80,6 +81,7 @@ SPOILT = [
     ("python", "python/client.py", "def f():\n" + "    x = 1\n" * 71, "72 lines"),
     ("sleeps", "tests/test_client.py", "import time\ndef test_x():\n    time.sleep(1)\n", "sleeps"),
     ("ruff", "python/client.py", "import os\n", "F401"),
+    ("mypy", "python/client.py", "def f(x: int) -> str:\n    return x\n", "return value"),
     ("shell", "script/run", "#!/usr/bin/env bash\nset -euo pipefail\nif\n", "syntax error"),
     ("shell", "script/run", "#!/usr/bin/env bash\necho\n", "goes on after an error"),
     ("gcc", "src/core/step.c", STEP + "int core_stray(void)\n{\n\treturn 1;\n}\n", "core_stray"),
