@@ -57,9 +57,21 @@ void deadline_expiry_at(struct core *c, int64_t expires_us)
 		c->next_expiry_us = expires_us;
 }
 
+/* Delayed tasks have come due, in whichever lane: only a claim can tell. */
+static void lanes_may_have_grown(struct core *c)
+{
+	for (uint32_t i = 0; i < c->lane_count; i++)
+		lane_backlog_grew(&c->lanes[i], PRIORITY_MAX);
+}
+
+/* A claim moves what is due into its lanes, whichever lane was claimed, and tells only of what is
+ * not due yet. Wrong: to believe it. (1) A task of lane A is due at 5; (2) at 5 the store answers a
+ * claim of lane B: nothing else is due; (3) nobody asks for lane A. */
 void deadline_due_known(struct core *c, int64_t next_due_us)
 {
-	int64_t soon = c->now_us + DUE_AGAIN_US;
+	int64_t known = c->next_due_us, soon = c->now_us + DUE_AGAIN_US;
+	if (known && (!next_due_us || next_due_us > known + DUE_AGAIN_US))
+		lanes_may_have_grown(c);
 	c->next_due_us = next_due_us && next_due_us < soon ? soon : next_due_us;
 }
 
