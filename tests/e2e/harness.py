@@ -326,9 +326,9 @@ class Server:
         self.args = ["serve", "--listen", f"127.0.0.1:{self.port.number}",
                      "--data", str(self.data), "--local", str(slots), "--python", python,
                      "--path", str(FUNCTIONS), *args]
-        self._mark = f"FARHAND_E2E_MARK={uuid.uuid4().hex}"
-        self._env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
-        self._env.update([self._mark.split("=")])
+        self.mark = f"FARHAND_E2E_MARK={uuid.uuid4().hex}"
+        self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+        self.env.update([self.mark.split("=")])
         self._client: Optional[Client] = None
         self.process: Optional["subprocess.Popen[bytes]"] = None
 
@@ -345,7 +345,7 @@ class Server:
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.wrapper, EXE, *self.args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=log, cwd=self.cwd, env=self._env, preexec_fn=self.before)
+                stderr=log, cwd=self.cwd, env=self.env, preexec_fn=self.before)
 
     def await_ready(self) -> str:
         """What it says on its standard output by then; StartFailed if it ends instead."""
@@ -414,7 +414,7 @@ class Server:
 
     def processes(self) -> List[int]:
         """The server and all that descends from it, tracers and wrappers apart."""
-        return [pid for pid in marked(self._mark) if name_of(pid) not in ("strace", "setarch")]
+        return [pid for pid in marked(self.mark) if name_of(pid) not in ("strace", "setarch")]
 
     def template(self) -> int:
         """The Python process that all children are forked from."""
@@ -448,7 +448,7 @@ class Server:
 
     def dispose(self) -> None:
         """Ends whatever is left, in whatever state it is."""
-        for pid in marked(self._mark):
+        for pid in marked(self.mark):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if self.process:

@@ -15,14 +15,13 @@ import base64
 import pickle
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 
 import pytest
 import workload
-from conftest import ServerMaker
-from harness import Client, Server, call, pickled, wait_until
+from conftest import ServerMaker, servers_in
+from harness import Client, Server, call, marked, pickled, wait_until
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
@@ -37,6 +36,7 @@ class Call(NamedTuple):
     """A system call that has ended; `began` and `ended` are lines of the trace, so that of calls in
     two threads one can tell which was over before the other began."""
 
+    pid: str
     name: str
     about: str  # the descriptor, as strace -yy shows it
     text: str
@@ -73,8 +73,8 @@ def parse(trace: str) -> List[Call]:
         result = _RESULT.search(text)
         # The descriptor's name ends at the last ">" before the first argument.
         about = re.match(r"(.*?)>(?=[,)])", text)
-        calls.append(Call(name, about[1] if about else "", text, result[1] if result else "?",
-                          began, number))
+        calls.append(Call(pid, name, about[1] if about else "", text,
+                          result[1] if result else "?", began, number))
     return calls
 
 
@@ -86,7 +86,12 @@ def is_request(c: Call, text: str) -> bool:
 
 
 def is_answer(c: Call, text: str = "") -> bool:
-    return c.name in OUT and c.about.startswith("TCP:") and "HTTP/1.1 2" in c.text and text in c.text
+    return (c.name in OUT and c.about.startswith("TCP:") and "HTTP/1.1 2" in c.text
+            and text in c.text)
+
+
+def is_frame(c: Call, pid: str, text: str) -> bool:
+    return c.pid == pid and c.name in IN and not c.about.startswith("TCP:") and text in c.text
 
 
 def is_log_sync(c: Call) -> bool:
@@ -131,9 +136,10 @@ def check_results(calls: List[Call], results: List[str], answers: List[str]) -> 
         carrying = [c for c in calls if is_answer(c, told)]
         if not carrying:
             raise Violation(f"no answer tells {frame}")
-        came = last(calls, lambda c, f=frame: c.name in IN and not c.about.startswith("TCP:")
-                    and f in c.text, carrying[0].began, f"the result frame with {frame}")
-        expect_synced(calls, came, carrying[0], f"result {frame}")
+        answer = carrying[0]
+        came = last(calls, lambda c, f=frame, pid=answer.pid: is_frame(c, pid, f), answer.began,
+                    f"the result frame with {frame}")
+        expect_synced(calls, came, answer, f"result {frame}")
 
 
 # ---- the traced run -------------------------------------------------------------------------
@@ -150,7 +156,7 @@ class Run(NamedTuple):
 def traced(make_server: ServerMaker, folder: Path) -> Server:
     trace = folder / "trace"
     return make_server(slots=1, wrapper=[
-        "strace", "-D", "-f", "-yy", "-s", "65536", "-e", f"trace={CALLS}",
+        "strace", "-D", "-f", "-yy", "-s", "4096", "-e", f"trace={CALLS}",
         "-e", "signal=none", "-o", str(trace)])
 
 
@@ -199,7 +205,6 @@ def run_sequentially(client: Client, frames: List[str], told: List[str]) -> None
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    from conftest import servers_in
     folder = tmp_path_factory.mktemp("traced")
     with servers_in(lambda: tmp_path_factory.mktemp("server")) as maker:
         server = traced(maker, folder)
@@ -207,8 +212,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         submit_sequentially(server.client, made.marks, made.stored)
         run_sequentially(server.client, made.frames, made.told)
         assert server.stop() == 0
-        wait_until(lambda: subprocess.run(["fuser", "-s", str(folder / "trace")],
-                                          check=False).returncode, "strace has ended")
+        wait_until(lambda: not marked(server.mark), "strace has written all")
     yield made._replace(trace=(folder / "trace").read_text(errors="replace"))
 
 

@@ -209,14 +209,14 @@ def test_the_python_comes_from_the_environment(make_server: ServerMaker, tmp_pat
     at = server.args.index("--python")
     del server.args[at:at + 2]
     expect_refusal(server, "/no/such/python")
-    server._env["FARHAND_PYTHON"] = PYTHONS[0]
+    server.env["FARHAND_PYTHON"] = PYTHONS[0]
     server.start()
     assert server.client.run(server.client.register(workload.add), 1, 2) == 3
     server.stop()
-    del server._env["FARHAND_PYTHON"]
+    del server.env["FARHAND_PYTHON"]
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3").symlink_to(PYTHONS[0])
-    server._env["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    server.env["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     server.start()
     assert server.client.run(server.client.register(workload.add), 1, 2) == 3
 

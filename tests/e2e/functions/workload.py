@@ -377,3 +377,33 @@ def tamper_pickle():
     time.time_ns = time.perf_counter_ns = None
     os.write = os.read = None
     return "broken"
+
+
+def hang_first(path, n, times):
+    """Runs for ever so many times, then succeeds."""
+    note(path, n)
+    with open(path) as file:
+        count = sum(line.split()[0] == str(n) for line in file)
+    if count <= times:
+        spin()
+    return count
+
+
+def grab_first(path, n, times, megabytes):
+    """Takes too much memory so many times, then succeeds."""
+    note(path, n)
+    with open(path) as file:
+        count = sum(line.split()[0] == str(n) for line in file)
+    if count <= times:
+        grab_memory(megabytes)
+    return count
+
+
+def deed(path, kind, n):
+    """The task of the kill tests: its number and kind decide all. Notes when it began."""
+    note(path, n, time.time())
+    if kind == "fail":
+        raise ValueError(n)
+    if kind == "slow":
+        time.sleep(0.02)
+    return n * n

@@ -1,0 +1,217 @@
+"""A full queue is said before anything is accepted; what runs is never more than the slots; memory
+does not follow the backlog."""
+
+from pathlib import Path
+from typing import Dict, List
+
+import pytest
+import workload
+from conftest import ServerMaker
+from harness import Answer, Client, Server, call, wait_until
+
+QUEUE = 50
+MIB = 1 << 20
+
+
+def counts(client: Client) -> Dict[str, int]:
+    return client.good("GET", "/v1/stats")["counts"]
+
+
+def expect_queue_full(answer: Answer) -> None:
+    assert answer.status == 503, answer
+    assert answer.code == "queue_full"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert answer.json["detail"]
+
+
+def offer(client: Client, function: str, way: str, count: int) -> Answer:
+    """So many tasks in one of the ways to submit."""
+    if way == "legacy":
+        return client.post("/execute_function", {"function_id": function, "payload": call(1, 2)})
+    if way == "single":
+        return client.post("/v1/tasks", {"function_id": function, "payload": call(1, 2)})
+    return client.post("/v1/tasks:batch", {"function_id": function,
+                                           "tasks": [{"payload": call(1, 2)}] * count})
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("way", ["legacy", "single", "batch"])
+def test_a_full_queue_refuses_before_anything_is_accepted(make_server: ServerMaker,
+                                                          way: str) -> None:
+    server = make_server("--max-queued", str(QUEUE), slots=0)
+    client = server.client
+    function = client.register(workload.add)
+    expect_queue_full(offer(client, function, "batch", QUEUE + 1))
+    assert counts(client)["QUEUED"] == 0, "a batch is taken whole or not at all"
+    group, ids = client.batch(function, [(n, 1) for n in range(QUEUE - 1)])
+    expect_queue_full(offer(client, function, "batch", 2))
+    assert offer(client, function, way, 1).status // 100 == 2
+    for _ in range(3):
+        expect_queue_full(offer(client, function, way, 1))
+    assert counts(client)["QUEUED"] == QUEUE
+    server.args += ["--local", "2"]
+    server.restart()
+    assert len(server.client.collect(group)) == QUEUE - 1
+    assert [server.client.value(task) for task in ids] == [n + 1 for n in range(QUEUE - 1)]
+    wait_until(lambda: counts(server.client)["QUEUED"] == 0, "all of it is worked off")
+    assert offer(server.client, function, way, 1).status // 100 == 2, "there is room again"
+
+
+def test_a_queue_full_of_bytes_refuses(make_server: ServerMaker) -> None:
+    server = make_server("--max-queued-bytes", str(MIB), slots=0)
+    client = server.client
+    function = client.register(workload.echo)
+    accepted = []
+    while True:
+        body = {"function_id": function, "payload": call("x" * 100_000)}
+        answer = client.post("/v1/tasks", body)
+        if answer.status != 201:
+            break
+        accepted.append(answer.json["id"])
+    expect_queue_full(answer)
+    assert len(accepted) == MIB // 100_100
+    small = client.submit(function, "small")
+    assert counts(client)["QUEUED"] == len(accepted) + 1
+    server.args += ["--local", "1"]
+    server.restart()
+    assert all(server.client.value(task) == "x" * 100_000 for task in accepted)
+    assert server.client.value(small) == "small"
+
+
+def test_a_task_that_never_fits_is_told_apart(make_server: ServerMaker) -> None:
+    """To wait would be in vain, but the answer is the same as for all: the queue's limit."""
+    server = make_server("--max-queued-bytes", "1000", slots=0)
+    function = server.client.register(workload.echo)
+    answer = server.client.post("/v1/tasks", {"function_id": function, "payload": call("x" * 2000)})
+    assert answer.status in (413, 503), answer
+    assert counts(server.client)["QUEUED"] == 0
+
+
+def test_the_limit_holds_over_a_restart(make_server: ServerMaker) -> None:
+    server = make_server("--max-queued", str(QUEUE), slots=0)
+    function = server.client.register(workload.add)
+    server.client.batch(function, [(n, 1) for n in range(QUEUE)])
+    server.restart()
+    expect_queue_full(offer(server.client, function, "single", 1))
+
+
+def test_cancelled_tasks_make_room(make_server: ServerMaker) -> None:
+    server = make_server("--max-queued", "2", slots=0)
+    function = server.client.register(workload.add)
+    first = server.client.submit(function, 1, 1)
+    server.client.submit(function, 2, 2)
+    expect_queue_full(offer(server.client, function, "single", 1))
+    assert server.client.delete(f"/v1/tasks/{first}").status == 200
+    server.client.submit(function, 3, 3)
+    expect_queue_full(offer(server.client, function, "single", 1))
+
+
+def test_delayed_tasks_and_running_ones_count(make_server: ServerMaker, tmp_path: Path) -> None:
+    server = make_server("--max-queued", "2", slots=1)
+    client = server.client
+    client.submit(client.register(workload.add), 1, 1, not_before="2099-01-01T00:00:00Z")
+    client.started(client.submit(client.register(workload.hold), str(tmp_path), "runs"))
+    expect_queue_full(offer(client, client.register(workload.add), "single", 1))
+    (tmp_path / "go").touch()
+
+
+def test_a_slow_client_loses_nothing_to_a_full_queue(make_server: ServerMaker,
+                                                     tmp_path: Path) -> None:
+    """Who waits and tries again gets everything through, once."""
+    server = make_server("--max-queued", "20", slots=2)
+    client = server.client
+    function = client.register(workload.square_noted)
+    noted = tmp_path / "noted"
+    refused, accepted = 0, []  # type: int, List[str]
+    for n in range(400):
+        body = {"function_id": function, "payload": call(str(noted), n)}
+        while True:
+            answer = client.post("/v1/tasks", body)
+            if answer.status == 201:
+                accepted.append(answer.json["id"])
+                break
+            expect_queue_full(answer)
+            refused += 1
+    assert [client.value(task) for task in accepted] == [n * n for n in range(400)]
+    assert sorted(map(int, noted.read_text().split())) == list(range(400))
+    assert refused, "the queue has never been full: the test says nothing"
+    assert client.good("GET", "/v1/stats")["rejected_total"] == refused
+
+
+# ---- what runs ------------------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("function", [workload.hold])
+def test_running_is_what_has_started_and_never_more_than_the_slots(
+        make_server: ServerMaker, tmp_path: Path, function: object) -> None:
+    server = make_server(slots=3)
+    client = server.client
+    group, ids = client.batch(client.register(function), [(str(tmp_path), n) for n in range(40)])
+    wait_until(lambda: len(told(tmp_path)) == 3, "three of them have started")
+    wait_until(lambda: counts(client)["RUNNING"] == 3, "the server knows of three")
+    for _ in range(50):
+        expect_honest(client, tmp_path, group, ids, slots=3)
+    (tmp_path / "go").touch()
+    while client.good("GET", f"/v1/groups/{group}")["counts"]["COMPLETED"] < 40:
+        expect_honest(client, tmp_path, group, ids, slots=3)
+    assert len(told(tmp_path)) == 40
+
+
+def told(folder: Path) -> List[str]:
+    path = folder / "started"
+    return path.read_text().split() if path.exists() else []
+
+
+def expect_honest(client: Client, folder: Path, group: str, ids: List[str], slots: int) -> None:
+    """What the server calls RUNNING has told of its start before (so it is read first)."""
+    stats = client.good("GET", "/v1/stats")
+    running = [n for n, task in enumerate(ids[::5]) if client.state(task) == "RUNNING"]
+    of_group = client.good("GET", f"/v1/groups/{group}")["counts"]
+    started = {int(n) for n in told(folder)}
+    assert stats["counts"]["RUNNING"] <= slots and stats["slots_busy"] <= slots
+    assert of_group["RUNNING"] <= slots and sum(of_group.values()) == len(ids)
+    assert {5 * n for n in running} <= started
+
+
+def test_short_tasks_that_are_handed_ahead_are_not_called_running(make_server: ServerMaker) -> None:
+    """Many at once travel to the children, one of each child runs."""
+    server = make_server(slots=2)
+    client = server.client
+    function = client.register(workload.add)
+    client.collect(client.batch(function, [(n, 1) for n in range(500)])[0])  # it is known as short
+    group, ids = client.batch(function, [(n, 1) for n in range(10_000)])
+    seen = 0
+    while True:
+        stats = client.good("GET", "/v1/stats")
+        assert stats["counts"]["RUNNING"] <= 2 and stats["slots_busy"] <= 2, stats
+        seen += 1
+        if stats["counts"]["QUEUED"] + stats["counts"]["RUNNING"] == 0:
+            break
+    assert seen > 1
+    assert client.good("GET", f"/v1/groups/{group}")["counts"]["COMPLETED"] == len(ids)
+
+
+# ---- memory ---------------------------------------------------------------------------------
+
+
+def queue_up(server: Server, function: str, count: int) -> None:
+    body = {"function_id": function, "tasks": [{"payload": call("p" * 100)}] * 5000}
+    for _ in range(count // 5000):
+        server.client.good("POST", "/v1/tasks:batch", body)
+
+
+def test_memory_does_not_follow_the_backlog(make_server: ServerMaker) -> None:
+    """The window is full long before; every task beyond it is on disk only."""
+    server = make_server(slots=0)
+    function = server.client.register(workload.echo)
+    queue_up(server, function, 40_000)
+    before = server.rss()
+    queue_up(server, function, 50_000)
+    grown = server.rss() - before
+    assert counts(server.client)["QUEUED"] == 90_000
+    assert grown < 6 * MIB, f"50,000 queued tasks took {grown >> 10} KiB of memory"
+    server.restart()
+    assert counts(server.client)["QUEUED"] == 90_000
+    assert server.rss() < before + 6 * MIB
