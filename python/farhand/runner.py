@@ -13,6 +13,7 @@ results and exceptions are the user's own or the standard library's.
 
 import _thread
 import ctypes
+import errno
 import faulthandler
 import functools
 import gc
@@ -39,15 +40,17 @@ CONTROL = struct.Struct("=IIq")
 CONTROL_MAX = 128 * 1024
 CONFIG, FORK, KILL = 1, 2, 3
 READY, BROKEN, FORKED, FORK_FAILED, EXITED = 11, 12, 13, 14, 15
+CHILD_FDS = 6  # that come with FORK: job socket, file, both ends of the pipes for output
 CONFIG_BODY = struct.Struct("=QQ")  # result_max, log_max; then the paths, each ended by NUL
 
 # Job socket. To the child: kind, flags, function's place, length of the retry classes, job, memory
-# limit; then the retry classes and the pickle. From the child, HELLO and STARTED in the same form:
-# job, then the resident bytes that it began with.
+# limit; then the retry classes and the pickle. From the child, HELLO, STARTED and GIVEN_BACK in the
+# same form: job, then the resident bytes that it began with.
 FRAME = struct.Struct("=BBHIQQ")
 FUNCTION, JOB = 1, 2
-HELLO, STARTED, RESULT = 3, 4, 5
-ANNOUNCE, IN_FILE, LAST = 1, 2, 4  # flags; IN_FILE: the pickle is in the file that came along
+HELLO, STARTED, RESULT, GIVEN_BACK = 3, 4, 5, 6
+ANNOUNCE, IN_FILE, LAST = 1, 2, 4  # flags; IN_FILE: a region of the file instead of the pickle
+REGION = struct.Struct("=QQ")  # offset, length
 # kind, reason, flags, length of error type, job, started (Unix ms), microseconds of decoding,
 # running and encoding, length of message, of value, of traceback, of stdout, of stderr.
 ANSWER = struct.Struct("=BBHIQqIIIIQIIIxxxx")
@@ -58,8 +61,11 @@ INLINE_MAX = 64 * 1024  # a longer message travels in a memory file
 MESSAGE_MAX = INLINE_MAX + 4096
 FUNCTIONS_MAX = 64
 PIPE_SIZE = 64 * 1024
-RIGHTS_ONE = socket.CMSG_LEN(4)
-SLOW_NS = 100_000  # no process can be started in less, so faster jobs need not be looked after
+U32 = 0xFFFFFFFF
+TIME_MAX_NS = U32 * 1000  # that an answer can tell: 71 minutes
+SLOW_NS = 50_000  # in less, no process can be started
+THOROUGH_EVERY = 64  # jobs
+DESCRIPTORS_LEFT = 100  # that the jobs of a child may leave open
 
 # ---- what Linux offers and Python does not -----------------------------------------------------
 
@@ -68,6 +74,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _no_arg = ctypes.c_ulong(0)
 
 setrlimit = resource.setrlimit  # our own use of it is not a job's
+clock, time_ns, dumps = time.perf_counter_ns, time.time_ns, pickle.dumps
 
 
 def prctl(option, argument):
@@ -88,16 +95,15 @@ def memory_file():
     return fd
 
 
-def read_whole(fd):
-    """All bytes of a file in memory; closes it."""
-    try:
-        size = os.fstat(fd).st_size
-        data = os.pread(fd, size, 0)
-        while len(data) < size:  # one call gives at most 2 GiB
-            data += os.pread(fd, size - len(data), len(data))
-        return data
-    finally:
-        os.close(fd)
+def read_region(fd, offset, size):
+    """Bytes of a file in memory."""
+    data = os.pread(fd, size, offset)
+    while len(data) < size:  # one call gives at most 2 GiB
+        more = os.pread(fd, size - len(data), offset + len(data))
+        if not more:
+            raise EOFError
+        data += more
+    return data
 
 
 def received_fds(ancillary):
@@ -195,6 +201,8 @@ class Template:
 
     def fork(self, child, fds):
         try:
+            if len(fds) != CHILD_FDS:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             pid = os.fork()
         except OSError as error:
             pid = None
@@ -257,7 +265,8 @@ class Template:
             for pid in own_children():
                 kill_quietly(os.kill, pid)
             try:
-                os.waitpid(-1, 0)
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    time.sleep(0.002)  # then look again: the list can lack what just came
             except ChildProcessError:
                 os._exit(0)
 
@@ -315,7 +324,7 @@ def main(control_fd):
     control.close()
     channel = child_start(template.pid, fds)
     try:
-        Child(channel, fds[1], fds[3], result_max, log_max).serve()
+        Child(channel, fds[1], (fds[2], fds[4]), result_max, log_max).serve()
     except BaseException:  # a job has broken what belongs to the runner: the worker sees its end
         traceback.print_exc()
         os._exit(1)
@@ -327,7 +336,7 @@ def main(control_fd):
 
 def child_start(parent, fds):
     """Makes the forked process a runner of its own: session, output, signals, a bare __main__."""
-    job, out_read, out_write, err_read, err_write = fds
+    job, _, _, out_write, _, err_write = fds
     os.setsid()
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -352,183 +361,250 @@ def child_start(parent, fds):
 class Child:
     """Runs the jobs of one slot, one after the other."""
 
-    def __init__(self, channel, out_read, err_read, result_max, log_max):
-        self.channel = channel
+    def __init__(self, channel, file, pipes, result_max, log_max):
+        self.channel, self.file = channel, file
         self.result_max = result_max
-        self.surroundings = Surroundings(out_read, err_read, log_max)
+        self.functions = [None] * FUNCTIONS_MAX  # callables; bytes until the first use
+        self.surroundings = Surroundings(pipes, log_max)
+        self.pid = os.getpid()
 
     def serve(self):
         """Until the worker is gone, or the child is to be replaced."""
-        pid = os.getpid()
-        channel, surroundings = self.channel, self.surroundings
-        recvmsg, unpack, clock = channel.recvmsg, FRAME.unpack_from, time.perf_counter_ns
-        functions = [None] * FUNCTIONS_MAX
-        channel.send(FRAME.pack(HELLO, 0, 0, 0, 0, 0))
+        self.say(HELLO, 0)
+        receive, handle = self.channel.recv, self.handle
         while True:
-            message, rights, _, _ = recvmsg(MESSAGE_MAX, RIGHTS_ONE, socket.MSG_CMSG_CLOEXEC)
-            if not message:
+            message = receive(MESSAGE_MAX)
+            if not message or handle(message):
                 return
-            kind, flags, place, names, job, memory = unpack(message)
-            if flags & IN_FILE:
-                body = read_whole(received_fds(rights)[0])
-            else:
-                body = message[FRAME.size + names :]
-            if kind == FUNCTION:
-                functions[place] = body
-                continue
-            started = time.time_ns() // 1_000_000
-            classes = message[FRAME.size : FRAME.size + names] if names else b""
-            if memory:
-                limits = limit_memory(memory)
-            if flags & ANNOUNCE:
-                channel.send(FRAME.pack(STARTED, 0, 0, 0, job, resident_bytes() if memory else 0))
-            begun = clock()
-            decoded = ran = 0
-            stage, data, failure = UNDECODABLE, b"", None
+
+    def say(self, kind, job, resident=0):
+        self.channel.send(FRAME.pack(kind, 0, 0, 0, job, resident))
+
+    def handle(self, message):
+        """One message. True: the child is to end."""
+        kind, flags, place, names, job, memory = FRAME.unpack_from(message)
+        body = message[FRAME.size + names :]
+        if flags & IN_FILE:
             try:
-                function = functions[place]
-                if type(function) is bytes:
-                    function = functions[place] = load_function(function)
-                args, kwargs = load_call(body)
-                decoded, stage = clock(), EXCEPTION
-                value = function(*args, **kwargs)
-                ran, stage = clock(), UNSERIALISABLE
-                try:
-                    data = pickle.dumps(value, 5)
-                except BaseException as error:
-                    data = dump_by_force(value, error)
-                if len(data) > self.result_max:
-                    failure = too_large(len(data), self.result_max)
+                body = read_region(self.file, *REGION.unpack(body))
+            except (OSError, EOFError):  # an earlier job has closed or replaced the file
+                self.say(GIVEN_BACK, job)
+                return True
+        if kind == FUNCTION:
+            self.functions[place] = body
+            return False
+        started = time_ns() // 1_000_000
+        classes = message[FRAME.size : FRAME.size + names] if names else b""
+        limits = limit_memory(memory) if memory else None
+        if flags & ANNOUNCE:
+            self.say(STARTED, job, resident_bytes() if memory else 0)
+        begun = clock()
+        data, failure, decoded, ran = self.run(place, body, classes, limits)
+        ended = clock()
+        if limits:
+            restore_memory(limits)
+        times = decoded - begun, ran - decoded, ended - ran
+        out, err, kept = self.surroundings.settle(ended - begun > SLOW_NS)
+        if failure is None:
+            self.answer(kept, DONE, job, started, times, data, out, err)
+        else:
+            self.answer(kept, failure[0], job, started, times, failure[1], out, err, *failure[2:])
+        return kept & LEFT_BEHIND or flags & LAST
+
+    def run(self, place, body, classes, limits):
+        """Returns the pickled result or what explain() says, and when the arguments were decoded
+        and the function had returned."""
+        data, failure, decoded, ran = b"", None, 0, 0
+        try:
+            stage = UNDECODABLE
+            function = self.functions[place]
+            if type(function) is bytes:
+                function = self.functions[place] = load_function(function)
+            args, kwargs = load_call(body)
+            decoded, stage = clock(), EXCEPTION
+            value = function(*args, **kwargs)
+            ran, stage = clock(), UNSERIALISABLE
+            try:
+                data = dumps(value, 5)
             except BaseException as error:
-                if memory:
-                    setrlimit(resource.RLIMIT_AS, limits)
-                failure = explain(stage, error, classes, self.result_max)
-            ended = clock()
-            if os.getpid() != pid:  # a copy that the function forked: its parent answers
-                os._exit(0)
-            if memory:
-                setrlimit(resource.RLIMIT_AS, limits)
-            message = rights = body = args = kwargs = function = value = None
-            out, err, kept = surroundings.restore(ended - begun > SLOW_NS)
-            decoded = decoded or ended
-            ran = ran or ended
-            times = (decoded - begun) // 1000, (ran - decoded) // 1000, (ended - ran) // 1000
-            if failure is None:
-                self.answer(kept, DONE, job, started, times, data, out, err)
-            else:
-                self.answer(kept, failure[0], job, started, times, failure[1], out, err,
-                            *failure[2:])
-            if kept & LEFT_BEHIND or flags & LAST:
-                return
+                data = dump_by_force(value, error)
+            if len(data) > self.result_max:
+                failure = too_large(len(data), self.result_max)
+        except BaseException as error:
+            if limits:
+                restore_memory(limits)
+            ran = ran or clock()
+            failure = explain(stage, error, classes, self.result_max)
+        if self.surroundings.noticed and os.getpid() != self.pid:
+            os._exit(0 if failure is None else 1)  # a copy that it forked: the parent answers
+        return data, failure, decoded or ran, ran
 
     def answer(self, flags, reason, job, started, times, value, out, err,
                error_type=b"", text=b"", trace=b"", match=False):
         """Sends the one result message of a job."""
-        if max(times) > 0xFFFFFFFF:
-            times = [min(part, 0xFFFFFFFF) for part in times]
         if match:
             flags |= RETRY_MATCH
-        head = ANSWER.pack(RESULT, reason, flags, len(error_type), job, started, *times, len(text),
-                           len(value), len(trace), len(out), len(err))
+        decoding, running, encoding = times
+        if running > TIME_MAX_NS:
+            running = TIME_MAX_NS
+        head = ANSWER.pack(
+            RESULT, reason, flags, len(error_type), job, started, decoding // 1000 & U32,
+            running // 1000, encoding // 1000 & U32, len(text), len(value), len(trace), len(out),
+            len(err))
         if error_type or out or err:
             value = b"".join((value, error_type, text, trace, out, err))
-        try:
-            if len(value) <= INLINE_MAX - ANSWER.size:
-                self.channel.send(head + value)
-                return
-            fd = memory_file()
-            view = memoryview(value)
-            while view:
-                view = view[os.write(fd, view) :]
-            socket.send_fds(self.channel, [head], [fd])
-            os.close(fd)
-        except BrokenPipeError:  # the worker is gone
-            os._exit(0)
+        if len(value) <= INLINE_MAX - ANSWER.size:
+            self.channel.send(head + value)
+            return
+        fd = memory_file()
+        view = memoryview(value)
+        while view:
+            view = view[os.write(fd, view) :]
+        socket.send_fds(self.channel, [head], [fd])
+        os.close(fd)
 
 
 # ---- what a job may change for the next one ----------------------------------------------------
 
 
+NOTICED = (  # what changes something that the next job would find
+    (os, "chdir"), (os, "fchdir"), (os, "putenv"), (os, "unsetenv"), (os, "umask"), (os, "dup2"),
+    (signal, "signal"), (signal, "setitimer"), (signal, "alarm"), (sys, "setrecursionlimit"),
+    (resource, "setrlimit"),
+)
+
+
 class Surroundings:
     """Output, working directory, environment, signal handlers, limits, threads and processes of a
-    child: after each job they are put back; what cannot be put back costs the child its place."""
+    child: after each job they are put back; what cannot be put back costs the child its place.
 
-    def __init__(self, out_read, err_read, log_max):
+    To look at everything costs as much as a short job. So the calls that change something are
+    noticed, and all is looked at after them, after a slow job, and now and then."""
+
+    def __init__(self, pipes, log_max):
         self.log_max = log_max
-        self.pipes = (out_read, err_read)
+        self.pipes = tuple(zip(pipes, (OUT_CUT, ERR_CUT)))
         self.ready = select.epoll()
-        for fd in self.pipes:
+        for fd, _ in self.pipes:
             self.ready.register(fd, select.EPOLLIN)
         self.stdout, self.stderr = sys.stdout, sys.stderr
+        self.outputs = [os.fstat(fd).st_ino for fd in (1, 2)]
         self.directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.environ, self.variables = os.environ, dict(os.environ._data)
         self.signals = [signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGCHLD]
-        self.handlers = [signal.getsignal(number) for number in self.signals]
-        self.forked = self.limited = False
-        resource.setrlimit = self.noticing(resource.setrlimit)
-        os.register_at_fork(after_in_parent=self.notice_fork)
+        self.handlers = list(map(signal.getsignal, self.signals))
+        numbers = [getattr(resource, name) for name in dir(resource) if name[:7] == "RLIMIT_"]
+        self.limits = [(number, resource.getrlimit(number)) for number in numbers]
+        self.recursion = sys.getrecursionlimit()
+        self.umask = os.umask(0o077)
+        os.umask(self.umask)
+        self.first_free = free_descriptor()
+        self.jobs = 0
+        self.noticed = False
+        for module, name in NOTICED:
+            setattr(module, name, self.noticing(getattr(module, name), module))
+        os.register_at_fork(after_in_parent=self.notice, after_in_child=self.notice)
 
-    def notice_fork(self):
-        self.forked = True
+    def notice(self):
+        self.noticed = True
 
-    def noticing(self, setrlimit):
+    def noticing(self, function, module):
         """The same function, but its use is noticed."""
 
-        @functools.wraps(setrlimit)
-        def noticed(*args):
-            self.limited = True
-            return setrlimit(*args)
+        @functools.wraps(function)
+        def noticed(*args, **kwargs):
+            self.noticed = True
+            return function(*args, **kwargs)
 
+        noticed.__module__ = module.__name__  # so that it can be pickled
         return noticed
 
-    def restore(self, slow):
-        """Returns what the job printed, as (stdout, stderr, flags)."""
-        out = err = b""
-        kept = 0
-        try:
-            if slow:
-                _libc.fflush(None)
-            self.streams()
-            for fd, _ in self.ready.poll(0):
-                data = os.read(fd, PIPE_SIZE)
-                if fd == self.pipes[0]:
-                    out, kept = data[: self.log_max], kept | (len(data) > self.log_max and OUT_CUT)
-                else:
-                    err, kept = data[: self.log_max], kept | (len(data) > self.log_max and ERR_CUT)
-            os.fchdir(self.directory)
-            if os.environ is not self.environ or self.environ._data != self.variables:
-                self.restore_environ()
-            if list(map(signal.getsignal, self.signals)) != self.handlers:
-                self.restore_signals()
-            if _thread._count() or self.limited or ((slow or self.forked) and lives_on()):
-                kept |= LEFT_BEHIND
-            self.forked = False
-        except BaseException:  # it has closed or replaced what belongs to the runner
-            kept |= LEFT_BEHIND
-        return out, err, kept
+    def settle(self, slow):
+        """After a job: returns what it printed, as (stdout, stderr, flags)."""
+        self.jobs += 1
+        if not (slow or self.noticed or self.jobs % THOROUGH_EVERY == 0):
+            try:
+                if (sys.stdout is self.stdout and sys.stderr is self.stderr
+                        and os.environ is self.environ and not _thread._count()):
+                    self.stdout.flush()
+                    self.stderr.flush()
+                    return self.drain()
+            except BaseException:  # it has closed or replaced something: see below
+                pass
+        return self.restore()
 
-    def streams(self):
-        if sys.stdout is not self.stdout or sys.stderr is not self.stderr:
-            for stream in (sys.stdout, sys.stderr):
+    def restore(self):
+        """The same, and looks at everything."""
+        whole = not _thread._count()
+        for step in (self.flush, self.put_back):
+            try:
+                whole = step() and whole
+            except BaseException:  # gone, or no longer what it was
+                whole = False
+        try:
+            out, err, flags = self.drain()
+        except BaseException:
+            out, err, flags, whole = b"", b"", 0, False
+        self.noticed = False
+        return out, err, flags if whole else flags | LEFT_BEHIND
+
+    def drain(self):
+        """What is in the pipes. One read takes all that a pipe can hold."""
+        events = self.ready.poll(0, 2)
+        if not events:
+            return b"", b"", 0
+        output = [b"", b"", 0]
+        for ready, _ in events:
+            for i, (fd, cut) in enumerate(self.pipes):
+                if fd == ready:
+                    data = os.read(fd, PIPE_SIZE)
+                    output[i] = data[: self.log_max]
+                    output[2] |= cut if len(data) > self.log_max else 0
+        return output
+
+    def flush(self):
+        """Everything printed goes into the pipes; False: they are not the standard output."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not self.stdout and stream is not self.stderr:
                 try:
                     stream.flush()
-                except BaseException:
-                    pass
-            sys.stdout, sys.stderr = self.stdout, self.stderr
+                except BaseException:  # not a stream, perhaps
+                    continue
+        sys.stdout, sys.stderr = self.stdout, self.stderr
         self.stdout.flush()
         self.stderr.flush()
+        _libc.fflush(None)
+        return [os.fstat(fd).st_ino for fd in (1, 2)] == self.outputs
 
-    def restore_environ(self):
+    def put_back(self):
+        """What the next job must find as this one did; False: that cannot be done."""
+        os.fchdir(self.directory)
+        os.umask(self.umask)
+        if os.environ is not self.environ or self.environ._data != self.variables:
+            self.put_back_environ()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in zip(self.signals, self.handlers):
+            if signal.getsignal(number) != handler:
+                signal.signal(number, handler)
+        sys.setrecursionlimit(self.recursion)
+        for number, limit in self.limits:
+            if resource.getrlimit(number) != limit:
+                resource.setrlimit(number, limit)
+        return not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT
+
+    def put_back_environ(self):
         os.environ = self.environ  # noqa: B003 - the same object, should a job have replaced it
         for name in set(self.environ._data) - set(self.variables):
             del os.environb[name]
         for name, value in self.variables.items():
             os.environb[name] = value
 
-    def restore_signals(self):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in zip(self.signals, self.handlers):
-            signal.signal(number, handler)
+
+def free_descriptor():
+    """The lowest descriptor that is free: about how many are open."""
+    fd = os.dup(0)
+    os.close(fd)
+    return fd
 
 
 def lives_on():
@@ -541,16 +617,29 @@ def lives_on():
         return False
 
 
-def resident_bytes():
+# ---- memory ------------------------------------------------------------------------------------
+
+
+def memory_pages(column):
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+        return int(file.read().split()[column]) * resource.getpagesize()
+
+
+def resident_bytes():
+    return memory_pages(1)
 
 
 def limit_memory(allowed):
-    """Lets the process grow by so many bytes; returns the limits to go back to."""
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    with open("/proc/self/statm") as file:
-        size = int(file.read().split()[0]) * resource.getpagesize() + allowed
-    hard = limits[1]
-    setrlimit(resource.RLIMIT_AS, (size if hard < 0 else min(size, hard), hard))
+    """Lets the process grow by so many bytes; returns the limits to go back to. RLIMIT_DATA counts
+    what can be written to; RLIMIT_AS would count what libraries only reserve as well."""
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    size, hard = memory_pages(5) + allowed, limits[1]
+    setrlimit(resource.RLIMIT_DATA, (size if hard < 0 else min(size, hard), hard))
     return limits
+
+
+def restore_memory(limits):
+    try:
+        setrlimit(resource.RLIMIT_DATA, limits)
+    except (OSError, ValueError):  # the job has lowered the hard limit, which has been noticed
+        pass

@@ -52,16 +52,15 @@ def load_function(data):
 def load_call(data):
     """(args, kwargs), checked."""
     call = load(data)
-    try:
+    if type(call) is tuple and len(call) == 2:
         args, kwargs = call
-    except (TypeError, ValueError):
-        args = kwargs = None
-    if type(args) is not tuple and type(args) is not list or type(kwargs) is not dict:
-        raise TypeError("the arguments must be a pickled ((args...), {kwargs}), not %s"
-                        % shortened(call))
-    if kwargs and not all(type(key) is str for key in kwargs):
-        raise TypeError("the names of keyword arguments must be strings: %s" % shortened(kwargs))
-    return args, kwargs
+        if type(kwargs) is dict and (type(args) is tuple or type(args) is list):
+            if kwargs and not all(type(key) is str for key in kwargs):
+                raise TypeError("the names of keyword arguments must be strings: %s"
+                                % shortened(kwargs))
+            return call
+    raise TypeError("the arguments must be a pickled ((args...), {kwargs}), not %s"
+                    % shortened(call))
 
 
 def advised(error):
@@ -76,8 +75,8 @@ def advised(error):
     elif isinstance(error, AttributeError) and "__main__" in text_of(error):
         better = AttributeError(
             "%s: it was pickled by reference to the client's script, which the worker does not "
-            "have. Pickle it with cloudpickle or dill, or move it into a module that the worker can "
-            "import"
+            "have. Pickle it with cloudpickle or dill, or move it into a module that the worker "
+            "can import"
             % text_of(error))
     else:
         return error
@@ -256,8 +255,13 @@ def dump_exception(error, size_max):
                     continue
     except BaseException:
         pass
-    text = encoded("%s: %s" % (name_of(type(error)), text_of(error))).decode("utf-8", "replace")
-    return pickle.dumps(RuntimeError(text), 5)
+    return dump_substitute("%s: %s" % (name_of(type(error)), text_of(error)), size_max)
+
+
+def dump_substitute(text, size_max):
+    """A RuntimeError with the text, or nothing where not even that is allowed."""
+    data = pickle.dumps(RuntimeError(encoded(text).decode("utf-8", "replace")), 5)
+    return data if len(data) <= size_max else b""
 
 
 def matches(error, classes):
@@ -286,5 +290,5 @@ def explain(stage, error, classes, size_max):
 
 def too_large(size, size_max):
     text = "the pickled result has %d bytes, more than the limit of %d" % (size, size_max)
-    return (RESULT_TOO_LARGE, pickle.dumps(RuntimeError(text), 5), b"builtins.RuntimeError",
+    return (RESULT_TOO_LARGE, dump_substitute(text, size_max), b"builtins.RuntimeError",
             encoded(text), b"", False)

@@ -5,6 +5,8 @@
 #include "runner/channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -13,16 +15,20 @@
 
 #include "base/assert.h"
 
-enum { SOCKET_BUFFER = 1 << 20 }; /* asked for; what the system allows is enough for one frame */
+enum {
+	SOCKET_BUFFER = 1 << 20, /* asked for; what the system allows is enough for one frame */
+	FILE_KEPT = 4 << 20,	 /* bytes of the memory file that stay for the next long pickle */
+};
 
 void channel_init(struct channel *c)
 {
-	*c = (struct channel){ .own = -1, .childs = -1 };
+	*c = (struct channel){ .own = -1, .childs = -1, .file = -1, .childs_file = -1 };
 }
 
 int channel_open(struct channel *c)
 {
 	int ends[2], size = SOCKET_BUFFER;
+	char name[32];
 	channel_init(c);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return FH_EIO;
@@ -31,15 +37,21 @@ int channel_open(struct channel *c)
 	/* A smaller buffer is no failure: fewer jobs are under way then. */
 	(void)setsockopt(c->own, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 	(void)setsockopt(c->childs, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
-	return 0;
+	c->file = memfd_create("farhand", MFD_CLOEXEC);
+	if (c->file < 0)
+		return FH_EIO;
+	(void)snprintf(name, sizeof name, "/proc/self/fd/%d", c->file);
+	c->childs_file = open(name, O_RDONLY | O_CLOEXEC);
+	return c->childs_file < 0 ? FH_EIO : 0;
 }
 
 void channel_close(struct channel *c)
 {
-	if (c->own >= 0)
-		(void)close(c->own);
-	if (c->childs >= 0)
-		(void)close(c->childs);
+	const int fds[] = { c->own, c->childs, c->file, c->childs_file };
+	for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
+	}
 	channel_init(c);
 }
 
@@ -56,41 +68,40 @@ static int from_errno(void)
 	}
 }
 
-/* The bytes in a new memory file, or a negative error. */
-static int file_of(const struct blob *b)
+/* Writes the bytes behind what the file holds. */
+static int put_into_file(struct channel *c, const struct blob *b, uint64_t *ret_offset)
 {
-	int fd = memfd_create("farhand", MFD_CLOEXEC);
-	if (fd < 0)
-		return from_errno();
 	for (size_t at = 0; at < b->len;) {
-		ssize_t n = write(fd, b->data + at, b->len - at);
+		ssize_t n = pwrite(c->file, b->data + at, b->len - at, (off_t)(c->file_end + at));
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0) {
-			(void)close(fd);
+		if (n <= 0)
 			return FH_ENOMEM;
-		}
 		at += (size_t)n;
 	}
-	return fd;
+	*ret_offset = c->file_end;
+	c->file_end += b->len;
+	return 0;
 }
 
-static int send_parts(const struct channel *c, struct iovec *parts, size_t count, int file)
+static void file_unused(struct channel *c)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	/* A failure leaves memory in use, until the child is replaced; nothing else. */
+	if (c->file_end > FILE_KEPT)
+		(void)!ftruncate(c->file, 0);
+	c->file_end = 0;
+}
+
+void channel_free_region(struct channel *c)
+{
+	FH_ASSERT_CMP(c->file_jobs, >, 0);
+	if (--c->file_jobs == 0 && !c->file_owed)
+		file_unused(c);
+}
+
+static int send_parts(const struct channel *c, struct iovec *parts, size_t count)
+{
 	struct msghdr m = { .msg_iov = parts, .msg_iovlen = count };
-	if (file >= 0) {
-		m.msg_control = control.space;
-		m.msg_controllen = sizeof control.space;
-		struct cmsghdr *rights = CMSG_FIRSTHDR(&m);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(sizeof file);
-		memcpy(CMSG_DATA(rights), &file, sizeof file);
-	}
 	ssize_t n;
 	do
 		n = sendmsg(c->own, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -98,25 +109,30 @@ static int send_parts(const struct channel *c, struct iovec *parts, size_t count
 	return n < 0 ? from_errno() : 0;
 }
 
-static int send_frame(const struct channel *c, struct frame_request head, const char *classes,
-		      const struct blob *body)
+static int send_frame(struct channel *c, struct frame_request head, const char *classes,
+		      const struct blob *body, bool *io_in_file)
 {
+	struct frame_region region = { .len = body->len };
 	head.classes_len = classes ? (uint32_t)strlen(classes) : 0;
-	int file = -1;
-	if (sizeof head + head.classes_len + body->len > FRAME_INLINE_MAX) {
-		head.flags |= FRAME_IN_FILE;
-		file = file_of(body);
-		if (file < 0)
-			return file;
-	}
+	bool in_file = sizeof head + head.classes_len + body->len > FRAME_INLINE_MAX;
 	struct iovec parts[3] = {
 		{ &head, sizeof head },
 		{ (void *)(uintptr_t)classes, head.classes_len },
 		{ (void *)(uintptr_t)body->data, body->len },
 	};
-	int ret = send_parts(c, parts, file < 0 ? 3 : 2, file);
-	if (file >= 0)
-		(void)close(file);
+	uint64_t end = c->file_end;
+	if (in_file) {
+		head.flags |= FRAME_IN_FILE;
+		int ret = put_into_file(c, body, &region.offset);
+		if (ret)
+			return ret;
+		parts[2] = (struct iovec){ &region, sizeof region };
+	}
+	int ret = send_parts(c, parts, 3);
+	if (ret)
+		c->file_end = end;
+	else
+		*io_in_file |= in_file;
 	return ret;
 }
 
@@ -138,7 +154,8 @@ static unsigned place_of(const struct channel *c, struct fh_id function, bool *r
 }
 
 int channel_send(struct channel *c, struct fh_id function, const struct blob *callable,
-		 struct frame_request head, const char *classes, const struct blob *payload)
+		 struct frame_request head, const char *classes, const struct blob *payload,
+		 bool *ret_in_file)
 {
 	if (classes && strlen(classes) > FRAME_CLASSES_MAX)
 		return FH_EINVAL;
@@ -149,7 +166,7 @@ int channel_send(struct channel *c, struct fh_id function, const struct blob *ca
 		struct frame_request f = { .kind = FRAME_FUNCTION,
 					   .place = head.place,
 					   .job = head.job };
-		int ret = send_frame(c, f, NULL, callable);
+		int ret = send_frame(c, f, NULL, callable, &c->file_owed);
 		if (ret)
 			return ret;
 		c->functions[place].id = function;
@@ -157,7 +174,14 @@ int channel_send(struct channel *c, struct fh_id function, const struct blob *ca
 	c->functions[place].used = ++c->clock;
 	c->last = place;
 	head.kind = FRAME_JOB;
-	return send_frame(c, head, classes, payload);
+	bool in_file = c->file_owed;
+	int ret = send_frame(c, head, classes, payload, &in_file);
+	if (ret)
+		return ret;
+	c->file_owed = false;
+	c->file_jobs += in_file;
+	*ret_in_file = in_file;
+	return 0;
 }
 
 /* One message; SCM_RIGHTS of exactly one descriptor fits, the kernel closes any more. */

@@ -15,6 +15,13 @@
 
 struct channel {
 	int own, childs; /* -1: closed */
+	/* Long pickles lie in a memory file that the child can read and not write: so no job needs
+	 * a descriptor of its own, and the pages are used again. Regions are handed out one behind
+	 * the other, and all are free again when no job has one. */
+	int file, childs_file;
+	uint64_t file_end;
+	unsigned file_jobs; /* that have a region */
+	bool file_owed;	    /* a function has one, and the job behind it was not sent yet */
 	/* Which functions the child has, and when each was last used; the worker alone decides
 	 * what is replaced, so that both sides agree. */
 	struct {
@@ -33,10 +40,12 @@ void channel_close(struct channel *c);
 
 /* Sends the function if the child does not have it, and the job. `head` has the job's number,
  * flags and limit; `classes` may be NULL. FH_EAGAIN: the socket is full; FH_EINVAL: the classes are
- * too long; FH_ENOMEM, FH_EIO. The job was not sent then. */
+ * too long; FH_ENOMEM, FH_EIO. The job was not sent then. *ret_in_file: channel_free_region() is to
+ * be called when the job is over or was taken back. */
 int channel_send(struct channel *c, struct fh_id function, const struct blob *callable,
-		 struct frame_request head, const char *classes,
-		 const struct blob *payload) FH_MUST_USE;
+		 struct frame_request head, const char *classes, const struct blob *payload,
+		 bool *ret_in_file) FH_MUST_USE;
+void channel_free_region(struct channel *c);
 
 /* Receives one message into `data`; the file that came along, or -1, is the caller's to close.
  * FH_EAGAIN: nothing there; FH_EPROTO: longer than `size`; FH_EIO. */

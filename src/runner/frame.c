@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 static bool reason_is_a_childs(uint8_t reason)
 {
@@ -65,41 +66,12 @@ int frame_decode(const uint8_t *data, size_t len, bool in_file, const struct fra
 	if (len != sizeof head || in_file)
 		return FH_EPROTO;
 	memcpy(&head, data, sizeof head);
-	if (head.kind != FRAME_HELLO && head.kind != FRAME_STARTED)
+	if (head.kind != FRAME_HELLO && head.kind != FRAME_STARTED && head.kind != FRAME_GIVEN_BACK)
 		return FH_EPROTO;
 	*ret_frame = (struct frame){ .kind = (enum frame_kind)head.kind,
 				     .job = head.job,
 				     .resident_bytes = head.bytes };
 	return 0;
-}
-
-/* Bytes of the UTF-8 character at `p`, or 0 when there is none (RFC 3629, table 3-7 of Unicode). */
-static size_t character_len(const uint8_t *p, size_t left)
-{
-	uint8_t low = 0x80, high = 0xBF;
-	size_t len;
-	if (p[0] < 0x80)
-		return p[0] != 0;
-	if (p[0] >= 0xC2 && p[0] <= 0xDF) {
-		len = 2;
-	} else if (p[0] >= 0xE0 && p[0] <= 0xEF) {
-		len = 3;
-		low = p[0] == 0xE0 ? 0xA0 : low;
-		high = p[0] == 0xED ? 0x9F : high;
-	} else if (p[0] >= 0xF0 && p[0] <= 0xF4) {
-		len = 4;
-		low = p[0] == 0xF0 ? 0x90 : low;
-		high = p[0] == 0xF4 ? 0x8F : high;
-	} else {
-		return 0;
-	}
-	if (left < len || p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++) {
-		if ((p[i] & 0xC0) != 0x80)
-			return 0;
-	}
-	return len;
 }
 
 char *frame_text(const uint8_t *data, size_t len)
@@ -108,7 +80,7 @@ char *frame_text(const uint8_t *data, size_t len)
 	if (!text)
 		return NULL;
 	for (size_t at = 0; at < len;) {
-		size_t n = character_len(data + at, len - at);
+		size_t n = data[at] ? utf8_char_len(data + at, len - at) : 0;
 		if (n == 0)
 			text[at++] = '?';
 		for (; n > 0; n--, at++)

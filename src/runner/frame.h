@@ -6,10 +6,12 @@
  *   child -> worker   HELLO     up and idle
  *                     STARTED   job, the resident bytes that it begins with
  *                     RESULT    job, reason, times, value, texts, output
+ *                     GIVEN_BACK  job, not begun: it could not even be received
  *
- * A frame of more than FRAME_INLINE_MAX bytes leaves its long part in a memory file, which comes
- * along with it. What a child sends is checked here and never trusted: a function can write to its
- * runner's socket. This file only decodes; it touches no descriptor. */
+ * A frame of more than FRAME_INLINE_MAX bytes leaves its long part in a memory file: to the child
+ * in one that both have, from the child in one that comes along. What a child sends is checked here
+ * and never trusted: a function can write to its runner's socket. This file only decodes; it
+ * touches no descriptor. */
 #ifndef FARHAND_RUNNER_FRAME_H
 #define FARHAND_RUNNER_FRAME_H
 
@@ -35,11 +37,12 @@ enum frame_kind {
 	FRAME_HELLO,
 	FRAME_STARTED,
 	FRAME_RESULT,
+	FRAME_GIVEN_BACK,
 };
 
 enum frame_request_flag {
 	FRAME_ANNOUNCE = 1, /* send STARTED */
-	FRAME_IN_FILE = 2,  /* the pickle is in the file that comes along */
+	FRAME_IN_FILE = 2,  /* the pickle is in the channel's file, here is a frame_region */
 	FRAME_LAST = 4,	    /* end after this job, to be replaced */
 };
 
@@ -51,8 +54,8 @@ enum frame_answer_flag {
 	FRAME_ANSWER_FLAGS = 1 | 4 | 8 | 16,
 };
 
-/* FUNCTION and JOB; behind it the retry classes, then the pickle unless FRAME_IN_FILE. HELLO and
- * STARTED have the same form. */
+/* FUNCTION and JOB; behind it the retry classes, then the pickle unless FRAME_IN_FILE. HELLO,
+ * STARTED and GIVEN_BACK have the same form. */
 struct frame_request {
 	uint8_t kind, flags;
 	uint16_t place; /* of the function in the child */
@@ -61,6 +64,11 @@ struct frame_request {
 	uint64_t bytes; /* JOB: memory limit, 0: none; STARTED: resident bytes */
 };
 static_assert(sizeof(struct frame_request) == 24, "as struct FRAME in runner.py");
+
+/* Where the pickle is, instead of the pickle itself, with FRAME_IN_FILE. */
+struct frame_region {
+	uint64_t offset, len;
+};
 
 /* RESULT; its sections are the value, the error's type, message and traceback, stdout, stderr:
  * behind it, or in the file that comes along. */
@@ -84,7 +92,7 @@ struct frame_bounds {
 };
 
 struct frame {
-	enum frame_kind kind; /* HELLO, STARTED or RESULT */
+	enum frame_kind kind; /* HELLO, STARTED, RESULT or GIVEN_BACK */
 	uint64_t job;
 	uint64_t resident_bytes;    /* STARTED */
 	struct frame_answer answer; /* RESULT: checked; its sections have `rest_len` bytes beside

@@ -30,11 +30,11 @@ static void becomes_first(struct slot *s)
 	s->head_since_unix = runner_unix_now();
 }
 
-void job_push(struct slot *s, const struct runner_job *job)
+void job_push(struct slot *s, const struct runner_job *job, bool in_file)
 {
 	FH_ASSERT_CMP(s->count, <, RUNNER_PIPE_MAX);
 	s->jobs[(s->head + s->count++) % RUNNER_PIPE_MAX] =
-		(struct job){ .number = job->job, .mem_bytes = job->mem_bytes };
+		(struct job){ .number = job->job, .mem_bytes = job->mem_bytes, .in_file = in_file };
 	if (s->count == 1)
 		becomes_first(s);
 	s->given++;
@@ -44,6 +44,8 @@ void job_push(struct slot *s, const struct runner_job *job)
 static struct job pop_first(struct slot *s)
 {
 	struct job j = s->jobs[s->head];
+	if (j.in_file)
+		channel_free_region(&s->channel);
 	s->head = (s->head + 1) % RUNNER_PIPE_MAX;
 	if (--s->count > 0)
 		becomes_first(s);
@@ -58,11 +60,15 @@ static unsigned take_unread(struct slot *s, uint64_t taken[RUNNER_PIPE_MAX])
 	unsigned n = 0;
 	uint64_t number;
 	while (n < s->count && channel_take_back(&s->channel, &number) == 0)
-		taken[n++] = number;
+		n++;
 	s->count -= n;
 	s->given -= n;
-	for (unsigned i = 0; i < n; i++)
-		FH_ASSERT(taken[i] == s->jobs[(s->head + s->count + i) % RUNNER_PIPE_MAX].number);
+	for (unsigned i = 0; i < n; i++) {
+		const struct job *j = &s->jobs[(s->head + s->count + i) % RUNNER_PIPE_MAX];
+		if (j->in_file)
+			channel_free_region(&s->channel);
+		taken[i] = j->number;
+	}
 	return n;
 }
 
@@ -198,6 +204,21 @@ static void began(struct slot *s, const struct frame *f)
 	runner_emit(s, EVENT_STARTED, j->number, NULL, false);
 }
 
+/* The job was read, but not as far as its arguments. */
+static void given_back(struct slot *s, const struct frame *f)
+{
+	struct job *j = job_first(s);
+	if (!j || j->number != f->job || j->begun) {
+		condemn(s, "the runner gave a job back that it did not have");
+		return;
+	}
+	s->state = SLOT_ENDING;
+	if (s->killed != REASON_NONE)
+		slot_fail_first(s, s->killed, NULL, NULL);
+	else
+		runner_emit(s, EVENT_RETURNED, pop_first(s).number, NULL, false);
+}
+
 /* Reads exactly; never maps: a child could make the file shorter meanwhile. */
 static int read_exactly(int file, uint8_t *data, size_t len, off_t offset)
 {
@@ -306,6 +327,8 @@ void slot_receive(struct slot *s, unsigned max)
 			hello(s);
 		else if (f.kind == FRAME_STARTED)
 			began(s, &f);
+		else if (f.kind == FRAME_GIVEN_BACK)
+			given_back(s, &f);
 		else
 			answered(s, &f, r->buffer, file);
 		if (file >= 0)

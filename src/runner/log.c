@@ -67,7 +67,7 @@ static void log_readable(evutil_socket_t fd, short what, void *ctx)
 	runner_flush(s->r);
 	/* What is behind the first job must not print into what we read as its output. */
 	slot_return_unread(s);
-	if (!read_log(s, l))
+	if (l->readable && !read_log(s, l)) /* the job can have ended meanwhile */
 		(void)event_del(l->readable);
 	runner_flush(s->r);
 }

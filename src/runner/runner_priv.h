@@ -19,6 +19,7 @@ enum {
 	RUNNER_RETRY_MAX_MS = 30000,
 	RUNNER_END_MS = 2000,	      /* for the template to end all children, then it is killed */
 	RUNNER_MESSAGES_AT_ONCE = 64, /* of one child, before others have their turn */
+	CHILD_FDS = 6, /* its socket and file, both ends of the pipes for stdout and stderr */
 };
 
 /* EMPTY -> FORKING -> STARTING -> READY -> ENDING -> EMPTY; a child can be lost from everywhere.
@@ -34,6 +35,7 @@ struct job {
 	uint64_t number;
 	uint64_t mem_bytes, resident_bytes; /* the limit; what the child had before */
 	bool begun;			    /* known to have begun, and told */
+	bool in_file;			    /* has a region of the channel's file */
 };
 
 struct log {
@@ -124,9 +126,12 @@ void template_start(struct runner *r);
 /* Kills and reaps the process and all that it forked. */
 void template_end(struct runner *r);
 /* 0, FH_EAGAIN when the control socket is full, FH_EIO. */
-int template_fork(struct runner *r, uint32_t child, const int fds[5]) FH_MUST_USE;
+int template_fork(struct runner *r, uint32_t child, const int fds[CHILD_FDS]) FH_MUST_USE;
 /* SIGTERM or SIGKILL for the child's process group. */
 void template_kill(struct runner *r, uint32_t child, int signal_number);
+
+/* The last line that is not empty; empty if there is none. */
+void text_last_line(const char *text, size_t len, char line[256]);
 
 /* spawn.c: the Python process with descriptors 0-4 = /dev/null, output, output, control, modules.
  * FH_ENOTFOUND and FH_EIO with the line in `err`. */
@@ -148,7 +153,7 @@ void slot_tick(struct slot *s, uint64_t now, bool memory);
 /* job.c */
 /* The first job of the ring; NULL: none. */
 struct job *job_first(struct slot *s);
-void job_push(struct slot *s, const struct runner_job *job);
+void job_push(struct slot *s, const struct runner_job *job, bool in_file);
 /* Everything that has come from the child, up to a bound. */
 void slot_receive(struct slot *s, unsigned max);
 /* Jobs that the child has not read: out of its socket and of the ring, back to the caller. */

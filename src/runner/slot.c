@@ -68,15 +68,15 @@ void slot_release(struct slot *s)
 /* ---- its start --------------------------------------------------------------------------- */
 
 /* The pipes: ours and the child's reading end are the same one, so that either may read. */
-static int open_pipes(struct slot *s, int fds[5])
+static int open_pipes(struct slot *s, int fds[CHILD_FDS])
 {
 	for (int i = 0; i < 2; i++) {
 		int ends[2];
 		if (pipe2(ends, O_CLOEXEC) < 0)
 			return FH_EIO;
 		s->logs[i].fd = ends[0];
-		fds[1 + 2 * i] = ends[0];
-		fds[2 + 2 * i] = ends[1];
+		fds[2 + 2 * i] = ends[0];
+		fds[3 + 2 * i] = ends[1];
 		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
 			return FH_EIO;
 	}
@@ -86,12 +86,13 @@ static int open_pipes(struct slot *s, int fds[5])
 static int request_child(struct slot *s)
 {
 	struct runner *r = s->r;
-	int fds[5] = { -1, -1, -1, -1, -1 };
+	int fds[CHILD_FDS] = { -1, -1, -1, -1, -1, -1 };
 	int ret = channel_open(&s->channel);
 	if (ret == 0)
 		ret = open_pipes(s, fds);
 	if (ret == 0) {
 		fds[0] = s->channel.childs;
+		fds[1] = s->channel.childs_file;
 		s->readable = event_new(r->config.base, s->channel.own, EV_READ | EV_PERSIST,
 					child_readable, s);
 		if (!s->readable || event_add(s->readable, NULL) < 0)
@@ -99,7 +100,7 @@ static int request_child(struct slot *s)
 	}
 	if (ret == 0)
 		ret = template_fork(r, s->child, fds);
-	for (int i = 2; i < 5; i += 2) {
+	for (int i = 3; i < CHILD_FDS; i += 2) {
 		if (fds[i] >= 0)
 			(void)close(fds[i]);
 	}
@@ -168,12 +169,22 @@ static void settle_first(struct slot *s, int status, bool lost)
 	}
 }
 
+/* It has not come as far as HELLO. */
+static void tell_bad_start(struct slot *s, int status)
+{
+	char death[128], line[256];
+	describe_death(status, death);
+	struct log *l = &s->logs[1];
+	text_last_line((const char *)l->data, l->len, line);
+	slot_fork_failed(s, line[0] ? line : death);
+}
+
 void slot_ended(struct slot *s, int status, bool lost)
 {
 	struct runner *r = s->r;
 	if (s->state == SLOT_EMPTY)
 		return;
-	bool good = s->given > 0 || s->state == SLOT_ENDING;
+	bool idle = s->state == SLOT_READY && s->given == 0;
 	s->state = SLOT_ENDING; /* callbacks meanwhile find it closed */
 	slot_receive(s, UINT32_MAX);
 	log_drain(s);
@@ -182,15 +193,20 @@ void slot_ended(struct slot *s, int status, bool lost)
 		settle_first(s, status, lost);
 	/* Read although the first one's answer was not yet sent: has not begun. */
 	slot_return_all(s);
+	bool announced = s->announced;
+	s->announced = false;
+	if (!announced && !lost) {
+		tell_bad_start(s, status);
+		return;
+	}
 	close_all(s);
 	s->state = SLOT_EMPTY;
-	if (s->announced)
+	if (announced)
 		runner_emit(s, EVENT_DOWN, 0, NULL, false);
-	s->announced = false;
-	if (good)
-		slot_fork(s);
-	else
+	if (idle) /* somebody else has ended it: not at once, or the two would race for ever */
 		runner_retry_later(r);
+	else
+		slot_fork(s);
 }
 
 /* ---- the look at a busy slot ------------------------------------------------------------- */
@@ -198,7 +214,7 @@ void slot_ended(struct slot *s, int status, bool lost)
 void slot_tick(struct slot *s, uint64_t now, bool memory)
 {
 	struct job *j = job_first(s);
-	if (!j || now - s->head_since < RUNNER_LONG_MS)
+	if (!j || now < s->head_since + RUNNER_LONG_MS)
 		return;
 	if (!j->begun && channel_next_unread(&s->channel) != j->number) {
 		j->begun = true;

@@ -44,7 +44,7 @@ static int send_control(int fd, struct control head, struct iovec body, const in
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(5 * sizeof(int))];
+		char space[CMSG_SPACE(CHILD_FDS * sizeof(int))];
 	} control = { 0 };
 	struct iovec parts[2] = { { &head, sizeof head }, body };
 	struct msghdr m = { .msg_iov = parts, .msg_iovlen = 2 };
@@ -64,15 +64,17 @@ static int send_control(int fd, struct control head, struct iovec body, const in
 	return n >= 0 ? 0 : errno == EAGAIN ? FH_EAGAIN : FH_EIO;
 }
 
-int template_fork(struct runner *r, uint32_t child, const int fds[5])
+int template_fork(struct runner *r, uint32_t child, const int fds[CHILD_FDS])
 {
 	struct control head = { CONTROL_FORK, child, 0 };
-	return send_control(r->template.control, head, (struct iovec){ 0 }, fds, 5);
+	return send_control(r->template.control, head, (struct iovec){ 0 }, fds, CHILD_FDS);
 }
 
 void template_kill(struct runner *r, uint32_t child, int signal_number)
 {
 	struct control head = { CONTROL_KILL, child, signal_number };
+	if (!r->template.ready) /* gone, and its children with it */
+		return;
 	/* The socket is full or broken only when the template hangs or is gone: then its end,
 	 * which we bring about here, is what ends the child. */
 	if (send_control(r->template.control, head, (struct iovec){ 0 }, NULL, 0))
@@ -134,16 +136,17 @@ static void output_readable(evutil_socket_t fd, short what, void *ctx)
 		(void)event_del(r->template.output_readable);
 }
 
-/* The last line that is not empty; empty if there is none. */
-static void last_line(struct template *t, char line[256])
+void text_last_line(const char *text, size_t len, char line[256])
 {
-	size_t end = t->text_len;
-	while (end > 0 && strchr(" \r\n\t", t->text[end - 1]))
-		end--;
-	size_t begin = end;
-	while (begin > 0 && t->text[begin - 1] != '\n')
+	while (len > 0 && strchr(" \r\n\t", text[len - 1]))
+		len--;
+	size_t begin = len;
+	while (begin > 0 && text[begin - 1] != '\n')
 		begin--;
-	(void)snprintf(line, 256, "%.*s", (int)(end - begin), t->text + begin);
+	if (len == begin)
+		line[0] = 0;
+	else
+		(void)snprintf(line, 256, "%.*s", (int)(len - begin), text + begin);
 }
 
 /* ---- its end ----------------------------------------------------------------------------- */
@@ -217,7 +220,7 @@ static void template_lost(struct runner *r, const char *why)
 	if (why)
 		(void)snprintf(line, sizeof line, "%s", why);
 	else
-		last_line(t, line);
+		text_last_line(t->text, t->text_len, line);
 	if (!line[0] && WIFSIGNALED(status))
 		(void)snprintf(line, sizeof line, "it was killed by signal %d", WTERMSIG(status));
 	else if (!line[0])
