@@ -146,7 +146,20 @@ static void insert(struct bench *b)
 	fh_free(tasks);
 }
 
-static uint64_t claim_us, finish_us;
+/* Of one kind of call: time and processor time. */
+struct part {
+	uint64_t us, cpu_us;
+};
+
+static struct part claims, finishes;
+
+static void run_part(struct bench *b, struct store_op *op, struct part *part)
+{
+	uint64_t start = now_us(), cpu = cpu_us();
+	run(b, op);
+	part->us += now_us() - start;
+	part->cpu_us += cpu_us() - cpu;
+}
 
 static void complete(struct bench *b)
 {
@@ -162,18 +175,14 @@ static void complete(struct bench *b)
 				     .max_count = b->group,
 				     .max_bytes = UINT64_MAX };
 	FH_ASSERT(items != NULL);
-	uint64_t start = now_us();
-	run(b, &claim.op);
-	claim_us += now_us() - start;
+	run_part(b, &claim.op, &claims);
 	FH_ASSERT_CMP(claim.ret_count, ==, b->group);
 	for (uint32_t i = 0; i < b->group; i++)
 		items[i] = (struct store_finish_item){ .task = claim.ret_tasks[i].id,
 						       .attempt = 1,
 						       .result = &result };
 	struct store_finish finish = { .op.kind = STORE_FINISH, .items = items, .count = b->group };
-	start = now_us();
-	run(b, &finish.op);
-	finish_us += now_us() - start;
+	run_part(b, &finish.op, &finishes);
 	store_op_release(&claim.op);
 	fh_free(items);
 }
@@ -212,8 +221,10 @@ int main(int argc, char **argv)
 	open_store(&b, argv[1]);
 	phase(&b, "complete", complete);
 	double count = (double)(b.tasks / b.group) * b.group;
-	printf("{\"phase\":\"parts\",\"claim_us\":%.2f,\"finish_us\":%.2f}\n",
-	       (double)claim_us / count, (double)finish_us / count);
+	printf("{\"phase\":\"parts\",\"claim_us\":%.2f,\"claim_cpu_us\":%.2f,\"finish_us\":%.2f,"
+	       "\"finish_cpu_us\":%.2f}\n",
+	       (double)claims.us / count, (double)claims.cpu_us / count,
+	       (double)finishes.us / count, (double)finishes.cpu_us / count);
 	store_close(&b.store);
 	blob_free(&b.payload);
 	return 0;

@@ -1,4 +1,4 @@
-/* A set of ids, the lanes and their cursors. Failure modes: no memory. */
+/* The claimed tasks, the lanes and their cursors. Failure modes: no memory. */
 #include "store/claims.h"
 
 #include "base/assert.h"
@@ -7,31 +7,40 @@
 int claims_init(struct claims *c)
 {
 	*c = (struct claims){ 0 };
-	return map_init(&c->ids);
+	return map_init(&c->tasks);
 }
 
 void claims_release(struct claims *c)
 {
-	map_release(&c->ids);
+	size_t pos = 0;
+	for (void *claim; (claim = map_next(&c->tasks, &pos)) != NULL;)
+		fh_free(claim);
+	map_release(&c->tasks);
 	lanes_release(&c->lanes);
 	fh_free((void *)c->by_no);
 	*c = (struct claims){ 0 };
 }
 
-int claims_add(struct claims *c, struct fh_id id)
+int claims_add(struct claims *c, struct fh_id id, const struct claim *claim)
 {
-	int ret = map_put(&c->ids, id, c);
-	return ret == FH_EEXISTS ? 0 : ret;
+	struct claim *copy = fh_malloc(sizeof *copy);
+	if (!copy)
+		return FH_ENOMEM;
+	*copy = *claim;
+	int ret = map_put(&c->tasks, id, copy);
+	if (ret)
+		fh_free(copy);
+	return ret;
 }
 
-bool claims_has(const struct claims *c, struct fh_id id)
+const struct claim *claims_get(const struct claims *c, struct fh_id id)
 {
-	return map_get(&c->ids, id) != NULL;
+	return map_get(&c->tasks, id);
 }
 
 void claims_drop(struct claims *c, struct fh_id id)
 {
-	(void)map_remove(&c->ids, id);
+	fh_free(map_remove(&c->tasks, id));
 }
 
 int claims_add_lane(struct claims *c, uint32_t account, const char *class_key,

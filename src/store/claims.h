@@ -23,8 +23,17 @@ struct claims_lane {
 	struct lane_position cursor;
 };
 
+/* What a claimed task's end needs of its row, which so is not read again. A claimed task is QUEUED:
+ * whatever ends it drops the claim. */
+struct claim {
+	struct claims_lane *lane;
+	int64_t rank;
+	struct fh_id group;
+	uint64_t payload_size;
+};
+
 struct claims {
-	struct map ids;
+	struct map tasks; /* id -> struct claim */
 	struct lanes lanes;
 	struct claims_lane **by_no; /* as many as `lanes` has */
 	size_t by_no_max;
@@ -34,9 +43,11 @@ struct claims {
 int claims_init(struct claims *c) FH_MUST_USE;
 void claims_release(struct claims *c);
 
-/* FH_ENOMEM; harmless when it is claimed already. */
-int claims_add(struct claims *c, struct fh_id id) FH_MUST_USE;
-bool claims_has(const struct claims *c, struct fh_id id);
+/* FH_EEXISTS, FH_ENOMEM. */
+int claims_add(struct claims *c, struct fh_id id, const struct claim *claim) FH_MUST_USE;
+/* NULL: nobody has claimed it. Valid until it is dropped. */
+const struct claim *claims_get(const struct claims *c, struct fh_id id);
+/* Harmless when nobody has claimed it. */
 void claims_drop(struct claims *c, struct fh_id id);
 
 /* Adds a lane that is not there yet, with the next number. FH_ENOMEM. */

@@ -145,6 +145,17 @@ void store_op_release(struct store_op *op)
 	op->ret = ret;
 }
 
+void store_ops_move(struct list *from, struct list *ret_to)
+{
+	list_init(ret_to);
+	if (list_empty(from))
+		return;
+	*ret_to = *from;
+	ret_to->next->prev = ret_to;
+	ret_to->prev->next = ret_to;
+	list_init(from);
+}
+
 void store_ops_done(struct list *ops)
 {
 	for (struct list *link; (link = list_pop_front(ops)) != NULL;) {

@@ -7,6 +7,9 @@
 /* Empties the `ret_*` members, so that store_op_release() is safe however far the call got. */
 void store_op_reset(struct store_op *op);
 
+/* All calls of one list become another list. */
+void store_ops_move(struct list *from, struct list *ret_to);
+
 /* Calls `done` of each, in order; they are in no list any more. */
 void store_ops_done(struct list *ops);
 

@@ -16,9 +16,6 @@
 
 enum { DB_PAGE_SIZE = 4096 };
 
-/* `tasks.queue`. Append only. */
-enum db_queue { QUEUE_NONE = 0, QUEUE_READY = 1, QUEUE_DELAYED = 2 };
-
 /* The one row of the table `server`, written with every commit that changed something. */
 struct db_server {
 	uint32_t generation;
@@ -89,18 +86,17 @@ int db_read_group(struct query *q, struct group_rec *ret_group) FH_MUST_USE;
 /* The next column as a lane; NULL is noted in the query as damage. */
 struct claims_lane *db_read_lane(struct query *q);
 
-/* Where a task stands: what every transition has to know. */
+/* Where a QUEUED task stands: what every transition has to know. */
 struct db_place {
-	enum task_state state;
-	enum db_queue queue;
 	struct claims_lane *lane;
 	struct lane_position position;
 	struct fh_id group;
 	uint64_t payload_size;
-	uint32_t attempt, failures, losses;
+	uint32_t attempt, failures, losses; /* not known of a claimed task */
 };
-/* FH_ENOTFOUND, FH_EIO. */
-int db_find_place(struct db *db, const struct fh_id *id, struct db_place *ret_place) FH_MUST_USE;
+/* From its claim, else from its row. FH_ENOTFOUND; FH_EFINAL, and only the state is set; FH_EIO. */
+int db_find_place(struct db *db, const struct fh_id *id, enum task_state *ret_state,
+		  struct db_place *ret_place) FH_MUST_USE;
 
 /* sqlite_end.c: final states */
 
@@ -110,7 +106,7 @@ struct db_group_ends {
 	uint64_t counts[TASK_STATE_COUNT];
 };
 int db_group_ends_flush(struct db *db, struct db_group_ends *ends) FH_MUST_USE;
-/* Records a final state. `place` is of a QUEUED task and has the new attempt, failures, losses. */
+/* Records a final state. `place` has the new attempt, failures, losses. */
 int db_end_task(struct db *db, const struct fh_id *id, const struct db_place *place,
 		const struct task_result *result, struct db_group_ends *ends,
 		uint64_t *ret_finish_seq) FH_MUST_USE;

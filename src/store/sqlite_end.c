@@ -30,6 +30,8 @@ static int write_end(struct db *db, const struct fh_id *id, const struct db_plac
 	query_int(&q, place->losses);
 	query_size(&q, db->server.finish_seq);
 	int ret = query_run(&q);
+	if (!ret && sqlite3_changes(db->handle) != 1)
+		ret = db_fail_damaged(db, "a claimed task is missing");
 	if (ret)
 		return ret;
 	q = query_on(db, SQL_INSERT_RESULT);
@@ -37,7 +39,7 @@ static int write_end(struct db *db, const struct fh_id *id, const struct db_plac
 	query_id(&q, id);
 	query_id_or_null(&q, &place->group);
 	db_bind_result(&q, result);
-	return query_run(&q);
+	return query_run_fresh(&q);
 }
 
 int db_end_task(struct db *db, const struct fh_id *id, const struct db_place *place,
@@ -49,7 +51,7 @@ int db_end_task(struct db *db, const struct fh_id *id, const struct db_place *pl
 	if (!ret && !fh_id_equal(ends->group, place->group))
 		ret = db_group_ends_flush(db, ends);
 	if (ret)
-		return ret == FH_EEXISTS ? db_fail_damaged(db, "a result is there twice") : ret;
+		return ret;
 	ends->group = place->group;
 	ends->counts[result->state]++;
 	db->server.counts[TASK_QUEUED]--;
@@ -65,11 +67,10 @@ int db_end_task(struct db *db, const struct fh_id *id, const struct db_place *pl
 static int finish(struct db *db, struct store_finish_item *item, struct db_group_ends *ends)
 {
 	struct db_place place;
-	int ret = db_find_place(db, &item->task, &place);
+	enum task_state state;
+	int ret = db_find_place(db, &item->task, &state, &place);
 	if (ret)
 		return ret;
-	if (task_state_is_final(place.state))
-		return FH_EFINAL;
 	place.attempt = item->attempt;
 	place.failures = item->failures;
 	place.losses = item->losses;
@@ -91,14 +92,11 @@ int db_cancel(struct db *db, struct store_cancel *call)
 {
 	struct db_place place;
 	struct db_group_ends ends = { 0 };
-	int ret = db_find_place(db, &call->task, &place);
+	if (claims_get(&db->claims, call->task))
+		return FH_EBUSY;
+	int ret = db_find_place(db, &call->task, &call->ret_state, &place);
 	if (ret)
 		return ret;
-	call->ret_state = place.state;
-	if (task_state_is_final(place.state))
-		return FH_EFINAL;
-	if (claims_has(&db->claims, call->task))
-		return FH_EBUSY;
 	const struct task_result result = {
 		.state = TASK_CANCELLED,
 		.reason = REASON_CANCELLED,
@@ -122,7 +120,7 @@ static int find_expired(struct db *db, struct store_expire *call, struct store_e
 	int ret;
 	while ((ret = query_next(&q, &row)) == 0 && row) {
 		struct fh_id id = query_get_id(&q);
-		if (claims_has(&db->claims, id))
+		if (claims_get(&db->claims, id))
 			continue;
 		if (call->ret_count == call->max)
 			return query_end(&q, 0);
@@ -135,7 +133,8 @@ static int expire(struct db *db, struct store_expired *e, int64_t now_ms,
 		  struct db_group_ends *ends)
 {
 	struct db_place place;
-	int ret = db_find_place(db, &e->task, &place);
+	enum task_state state;
+	int ret = db_find_place(db, &e->task, &state, &place);
 	if (ret)
 		return ret == FH_ENOTFOUND ? db_fail_damaged(db, "an index names a missing task")
 					   : ret;

@@ -57,6 +57,14 @@ void query_size(struct query *q, uint64_t v)
 	query_int(q, (int64_t)v);
 }
 
+void query_int_or_null(struct query *q, int64_t v)
+{
+	if (v)
+		query_int(q, v);
+	else
+		bound(q, sqlite3_bind_null(q->stmt, ++q->param));
+}
+
 void query_bytes(struct query *q, const void *data, size_t len)
 {
 	int at = ++q->param;
@@ -118,6 +126,12 @@ int query_run(struct query *q)
 		return failed(q, rc);
 	reset(q);
 	return 0;
+}
+
+int query_run_fresh(struct query *q)
+{
+	int ret = query_run(q);
+	return ret == FH_EEXISTS ? db_fail_damaged(q->db, "a number was given twice") : ret;
 }
 
 int query_next(struct query *q, bool *ret_row)

@@ -36,11 +36,16 @@ void query_id(struct query *q, const struct fh_id *id);
 void query_text(struct query *q, const char *text);
 void query_bytes(struct query *q, const void *data, size_t len);
 void query_blob(struct query *q, const struct blob *b);
-/* The zero id binds NULL. */
+/* Zero binds NULL. */
+void query_int_or_null(struct query *q, int64_t v);
 void query_id_or_null(struct query *q, const struct fh_id *id);
 
 /* Runs a statement without rows. FH_EEXISTS: a unique value is there already; FH_EIO: fatal. */
 int query_run(struct query *q) FH_MUST_USE;
+
+/* The same for numbers that the store itself has given: one that is there already is damage, fatal.
+ */
+int query_run_fresh(struct query *q) FH_MUST_USE;
 
 /* The next row, read from its first column on; without one the query has ended. FH_EIO: fatal. */
 int query_next(struct query *q, bool *ret_row) FH_MUST_USE;

@@ -75,7 +75,8 @@ static bool fits(const struct store_claim *call, const struct task_rec *t, uint6
 }
 
 /* Takes one more task. FH_EAGAIN: the call has what it may have. */
-static int take(struct db *db, struct store_claim *call, const struct fh_id *id, uint64_t *bytes)
+static int take(struct db *db, struct store_claim *call, struct claims_lane *lane,
+		const struct fh_id *id, uint64_t *bytes)
 {
 	struct task_rec *t = &call->ret_tasks[call->ret_count];
 	if (call->ret_count == call->max_count)
@@ -83,7 +84,9 @@ static int take(struct db *db, struct store_claim *call, const struct fh_id *id,
 	int ret = read_claimed(db, id, t);
 	if (ret)
 		return ret;
-	ret = fits(call, t, *bytes) ? claims_add(&db->claims, *id) : FH_EAGAIN;
+	const struct claim claim = { lane, -(int64_t)t->options.priority, t->group_id,
+				     t->payload_size };
+	ret = fits(call, t, *bytes) ? claims_add(&db->claims, *id, &claim) : FH_EAGAIN;
 	if (ret) {
 		task_rec_release(t);
 		return ret;
@@ -106,8 +109,8 @@ static int scan(struct db *db, struct store_claim *call, struct claims_lane *lan
 	while ((ret = query_next(&q, &row)) == 0 && row) {
 		struct lane_position at = { .rank = query_get_int(&q, INT32_MIN, INT32_MAX) };
 		at.id = query_get_id(&q);
-		if (!claims_has(&db->claims, at.id))
-			ret = take(db, call, &at.id, &bytes);
+		if (!claims_get(&db->claims, at.id))
+			ret = take(db, call, lane, &at.id, &bytes);
 		if (ret == FH_EAGAIN) {
 			call->ret_more = true;
 			call->ret_more_priority = (int32_t)-at.rank;
@@ -149,15 +152,11 @@ int db_claim(struct db *db, struct store_claim *call)
 int db_unclaim(struct db *db, struct store_unclaim *call)
 {
 	for (uint32_t i = 0; i < call->count; i++) {
-		struct db_place place;
-		if (!claims_has(&db->claims, call->tasks[i]))
+		const struct claim *claim = claims_get(&db->claims, call->tasks[i]);
+		if (!claim)
 			continue;
-		int ret = db_find_place(db, &call->tasks[i], &place);
-		if (ret && ret != FH_ENOTFOUND)
-			return ret;
+		claims_rewind(claim->lane, (struct lane_position){ claim->rank, call->tasks[i] });
 		claims_drop(&db->claims, call->tasks[i]);
-		if (!ret)
-			claims_rewind(place.lane, place.position);
 	}
 	return 0;
 }

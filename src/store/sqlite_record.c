@@ -199,23 +199,38 @@ int db_read_group(struct query *q, struct group_rec *ret_group)
 	return 0;
 }
 
-int db_find_place(struct db *db, const struct fh_id *id, struct db_place *ret_place)
+static int read_place(struct db *db, const struct fh_id *id, enum task_state *ret_state,
+		      struct db_place *ret_place)
 {
 	struct query q = query_on(db, SQL_SELECT_PLACE);
 	query_id(&q, id);
 	int ret = query_one(&q);
 	if (ret)
 		return ret;
-	struct db_place p = { .state = get_state(&q) };
-	p.queue = (enum db_queue)query_get_int(&q, QUEUE_NONE, QUEUE_DELAYED);
-	p.lane = db_read_lane(&q);
-	p.position.rank = query_get_int(&q, INT32_MIN, INT32_MAX);
-	p.position.id = *id;
-	p.group = query_get_id(&q);
-	p.payload_size = query_get_size(&q);
-	p.attempt = query_get_u32(&q);
-	p.failures = query_get_u32(&q);
-	p.losses = query_get_u32(&q);
-	*ret_place = p;
-	return query_end(&q, 0);
+	*ret_state = get_state(&q);
+	ret_place->lane = db_read_lane(&q);
+	ret_place->position.rank = query_get_int(&q, INT32_MIN, INT32_MAX);
+	ret_place->position.id = *id;
+	ret_place->group = query_get_id(&q);
+	ret_place->payload_size = query_get_size(&q);
+	ret_place->attempt = query_get_u32(&q);
+	ret_place->failures = query_get_u32(&q);
+	ret_place->losses = query_get_u32(&q);
+	return query_end(&q, task_state_is_final(*ret_state) ? FH_EFINAL : 0);
+}
+
+int db_find_place(struct db *db, const struct fh_id *id, enum task_state *ret_state,
+		  struct db_place *ret_place)
+{
+	const struct claim *claim = claims_get(&db->claims, *id);
+	if (!claim)
+		return read_place(db, id, ret_state, ret_place);
+	*ret_state = TASK_QUEUED;
+	*ret_place = (struct db_place){
+		.lane = claim->lane,
+		.position = { claim->rank, *id },
+		.group = claim->group,
+		.payload_size = claim->payload_size,
+	};
+	return 0;
 }

@@ -12,9 +12,10 @@
 /* Tasks are keyed by the id, which is ordered by time, and have no rowid: an insert goes to the
  * right end of one tree. Payloads and results have numbers given in order, so they are appended
  * too. The indexes of what waits are partial: a final task is in none of them.
- *   queue    0 final, 1 ready, 2 delayed
- *   rank     the negated priority, because an index reads upwards
  *   lane     a row of `lanes`; there are few, and all are in memory
+ *   rank     the negated priority, because an index reads upwards
+ *   ready    the lane while the task is in it, else NULL
+ *   due_ms   when a delayed task will be ready, else NULL
  *   options  what differs from the defaults (sqlite_options.c)
  * A row of `results` is written once, with the final state, and stays, emptied, until its task's
  * record goes: it is the order of finishing. */
@@ -51,16 +52,18 @@ static const char version_1[] =
 
 	"CREATE TABLE tasks ("
 	" id BLOB PRIMARY KEY NOT NULL, function_id BLOB NOT NULL, group_id BLOB,"
-	" lane INTEGER NOT NULL, rank INTEGER NOT NULL, queue INTEGER NOT NULL,"
-	" state INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL,"
+	" lane INTEGER NOT NULL, rank INTEGER NOT NULL, ready INTEGER,"
+	" due_ms INTEGER, state INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT "
+	"NULL,"
 	" losses INTEGER NOT NULL, started_once INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
 	" not_before_ms INTEGER NOT NULL, expires_at_ms INTEGER NOT NULL,"
 	" finish_seq INTEGER NOT NULL, payload_no INTEGER NOT NULL, payload_size INTEGER NOT NULL,"
 	" options TEXT, retry_classes TEXT, tags TEXT) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX tasks_ready ON tasks (lane, rank, id) WHERE queue = 1;"
-	"CREATE INDEX tasks_delayed ON tasks (not_before_ms, id, lane, rank) WHERE queue = 2;"
+	"CREATE INDEX tasks_ready ON tasks (ready, rank, id) WHERE ready IS NOT NULL;"
+	"CREATE INDEX tasks_delayed ON tasks (due_ms, id, lane, rank)"
+	" WHERE due_ms IS NOT NULL;"
 	"CREATE INDEX tasks_expiring ON tasks (expires_at_ms, id)"
-	" WHERE queue > 0 AND expires_at_ms > 0;"
+	" WHERE state = 0 AND expires_at_ms > 0;"
 	"CREATE TABLE payloads (no INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
 
 	"CREATE TABLE results ("

@@ -1,5 +1,5 @@
-/* Every statement that runs while the store serves. The tables are in sqlite_schema.c. Conditions
- * on `queue` are spelled exactly as in the partial indexes, or SQLite would not use them. */
+/* Every statement that runs while the store serves. The tables are in sqlite_schema.c. Where one
+ * reads what waits, its condition implies that of a partial index, or SQLite would not use it. */
 #ifndef FARHAND_STORE_SQLITE_SQL_H
 #define FARHAND_STORE_SQLITE_SQL_H
 
@@ -56,38 +56,38 @@
 	X(INSERT_LANE, "INSERT INTO lanes (no, account, class_key) VALUES (?,?,?)")                \
 	X(SCAN_LANES, "SELECT no, account, class_key FROM lanes ORDER BY no")                      \
                                                                                                    \
-	X(INSERT_TASK, "INSERT INTO tasks (" TASK_COLUMNS ", queue, payload_no) "                  \
-		       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                         \
+	X(INSERT_TASK, "INSERT INTO tasks (" TASK_COLUMNS ", ready, due_ms, payload_no) "          \
+		       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                       \
 	X(INSERT_PAYLOAD, "INSERT INTO payloads (no, data) VALUES (?,?)")                          \
 	X(SELECT_TASK, "SELECT " TASK_COLUMNS ", (SELECT name FROM functions "                     \
 		       "WHERE functions.id = function_id) FROM tasks WHERE id = ?")                \
 	X(SELECT_CLAIMED, "SELECT " TASK_COLUMNS ", data FROM tasks JOIN payloads "                \
 			  "ON no = payload_no WHERE id = ?")                                       \
-	X(SELECT_PLACE, "SELECT state, queue, lane, rank, group_id, payload_size, attempt, "       \
+	X(SELECT_PLACE, "SELECT state, lane, rank, group_id, payload_size, attempt, "       \
 			"failures, losses FROM tasks WHERE id = ?")                                \
 	X(SELECT_PAYLOAD_NO, "SELECT payload_no FROM tasks WHERE id = ?")                          \
-	X(END_TASK, "UPDATE tasks SET queue = 0, state = ?2, attempt = ?3, failures = ?4, "        \
-		    "losses = ?5, finish_seq = ?6 WHERE id = ?1")                                  \
-	X(RETRY_TASK, "UPDATE tasks SET queue = ?2, attempt = ?3, failures = ?4, losses = ?5, "    \
-		      "not_before_ms = ?6 WHERE id = ?1")                                          \
+	X(END_TASK, "UPDATE tasks SET ready = NULL, due_ms = NULL, state = ?2, attempt = ?3, "     \
+		    "failures = ?4, losses = ?5, finish_seq = ?6 WHERE id = ?1")                                  \
+	X(RETRY_TASK, "UPDATE tasks SET ready = CASE WHEN ?5 = 0 THEN lane END, "                  \
+		      "due_ms = CASE WHEN ?5 <> 0 THEN ?5 END, not_before_ms = ?5, "               \
+		      "attempt = ?2, failures = ?3, losses = ?4 WHERE id = ?1")                    \
 	X(START_TASK, "UPDATE tasks SET attempt = ?2, started_once = 1 WHERE id = ?1")             \
-	X(READY_TASK, "UPDATE tasks SET queue = 1 WHERE id = ?")                                   \
+	X(READY_TASK, "UPDATE tasks SET ready = lane, due_ms = NULL WHERE id = ?")                               \
 	X(DELETE_TASK, "DELETE FROM tasks WHERE id = ?")                                           \
 	X(DELETE_PAYLOAD, "DELETE FROM payloads WHERE no = ?")                                     \
                                                                                                    \
-	X(SCAN_LANE, "SELECT rank, id FROM tasks WHERE queue = 1 AND lane = ? "                    \
+	X(SCAN_LANE, "SELECT rank, id FROM tasks WHERE ready = ? "                    \
 		     "AND (rank, id) >= (?, ?) ORDER BY rank, id")                                 \
-	X(SCAN_DUE, "SELECT id, lane, rank FROM tasks WHERE queue = 2 "                            \
-		    "AND not_before_ms <= ?1 ORDER BY not_before_ms, id LIMIT ?2")                 \
-	X(NEXT_DUE, "SELECT not_before_ms FROM tasks WHERE queue = 2 "                             \
-		    "ORDER BY not_before_ms LIMIT 1")                                              \
-	X(SCAN_EXPIRED, "SELECT id FROM tasks WHERE queue > 0 AND expires_at_ms > 0 "              \
+	X(SCAN_DUE, "SELECT id, lane, rank FROM tasks WHERE due_ms <= ?1 "                           \
+		    "ORDER BY due_ms, id LIMIT ?2")                                                \
+	X(NEXT_DUE, "SELECT due_ms FROM tasks WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT 1")                                              \
+	X(SCAN_EXPIRED, "SELECT id FROM tasks WHERE state = 0 AND expires_at_ms > 0 "              \
 			"AND expires_at_ms <= ? ORDER BY expires_at_ms, id")                       \
-	X(NEXT_EXPIRY, "SELECT expires_at_ms FROM tasks WHERE queue > 0 AND expires_at_ms > 0 "    \
+	X(NEXT_EXPIRY, "SELECT expires_at_ms FROM tasks WHERE state = 0 AND expires_at_ms > 0 "    \
 		       "ORDER BY expires_at_ms LIMIT 1")                                           \
-	X(COUNT_READY, "SELECT lane, count(*), min(rank) FROM tasks WHERE queue = 1 "              \
-		       "GROUP BY lane")                                                            \
-	X(SCAN_DELAYED, "SELECT lane FROM tasks WHERE queue = 2")                                  \
+	X(COUNT_READY, "SELECT ready, count(*), min(rank) FROM tasks WHERE ready IS NOT NULL "     \
+		       "GROUP BY ready")                                                            \
+	X(SCAN_DELAYED, "SELECT lane FROM tasks WHERE due_ms IS NOT NULL")                                  \
                                                                                                    \
 	X(INSERT_RESULT, "INSERT INTO results (finish_seq, task_id, group_id, state, reason, "     \
 			 "started_ms, finished_ms, result_size, deserialize_us, run_us, "          \

@@ -151,32 +151,52 @@ static int make_lane(struct db *db, const struct store_submit_item *item,
 	query_int(&q, (*ret_lane)->no);
 	query_int(&q, account);
 	query_text(&q, class_of(item));
-	return query_run(&q);
+	return query_run_fresh(&q);
 }
 
-static int insert_task(struct db *db, const struct store_submit_item *item, uint64_t payload_no)
+static int insert_rows(struct db *db, const struct task_rec *t, const struct claims_lane *lane,
+		       uint64_t payload_no)
 {
-	const struct task_rec *t = item->task;
 	struct options_text buffer;
-	struct claims_lane *lane;
-	int ret = make_lane(db, item, &lane);
-	if (ret)
-		return ret;
 	struct query q = query_on(db, SQL_INSERT_TASK);
 	db_bind_task(&q, t, lane, &buffer);
-	query_int(&q, store_due_ms(t) ? QUEUE_DELAYED : QUEUE_READY);
+	query_int_or_null(&q, store_due_ms(t) ? 0 : lane->no);
+	query_int_or_null(&q, store_due_ms(t));
 	query_size(&q, payload_no);
-	ret = query_run(&q);
+	int ret = query_run(&q);
 	if (ret)
 		return ret;
 	q = query_on(db, SQL_INSERT_PAYLOAD);
 	query_size(&q, payload_no);
 	query_blob(&q, t->payload);
-	return query_run(&q);
+	return query_run_fresh(&q);
+}
+
+/* Memory comes first, because it may fail when nothing else can. */
+static int insert_task(struct db *db, const struct store_submit_item *item, uint64_t payload_no)
+{
+	const struct task_rec *t = item->task;
+	struct claims_lane *lane;
+	int ret = make_lane(db, item, &lane);
+	if (ret)
+		return ret;
+	struct lane_position position = { -(int64_t)t->options.priority, t->id };
+	const struct claim claim = { lane, position.rank, t->group_id, t->payload->len };
+	if (item->claim)
+		ret = claims_add(&db->claims, t->id, &claim);
+	if (ret)
+		return ret;
+	ret = insert_rows(db, t, lane, payload_no);
+	if (ret && item->claim)
+		claims_drop(&db->claims, t->id);
+	if (!ret && !item->claim)
+		claims_rewind(lane, position);
+	return ret;
 }
 
 static int delete_task(struct db *db, const struct fh_id *id, uint64_t payload_no)
 {
+	claims_drop(&db->claims, *id);
 	struct query q = query_on(db, SQL_DELETE_TASK);
 	query_id(&q, id);
 	int ret = query_run(&q);
@@ -187,7 +207,8 @@ static int delete_task(struct db *db, const struct fh_id *id, uint64_t payload_n
 	return query_run(&q);
 }
 
-/* An id that is there already takes back the tasks before it. */
+/* All or none: what fails (an id that is there already, no memory) takes back the tasks before it.
+ */
 static int insert_tasks(struct db *db, const struct store_submit *call)
 {
 	uint64_t no = db->server.payload_no;
@@ -195,38 +216,10 @@ static int insert_tasks(struct db *db, const struct store_submit *call)
 	int ret = 0;
 	for (; done < call->count && !ret; done += !ret)
 		ret = insert_task(db, &call->items[done], no + 1 + done);
-	for (uint32_t i = 0; i < done && ret == FH_EEXISTS; i++)
+	for (uint32_t i = 0; i < done && ret && ret != FH_EIO; i++)
 		if (delete_task(db, &call->items[i].task->id, no + 1 + i))
 			return FH_EIO;
 	return ret;
-}
-
-/* What a committed task means for counters, claims and lanes. */
-static void count_task(struct db *db, const struct store_submit_item *item)
-{
-	const struct task_rec *t = item->task;
-	db->server.counts[TASK_QUEUED]++;
-	db->server.live_bytes += t->payload->len;
-	if (!item->claim)
-		claims_rewind(claims_find_lane(&db->claims, t->account, class_of(item)),
-			      (struct lane_position){ -(int64_t)t->options.priority, t->id });
-}
-
-/* Memory is the only thing that can fail late, so claims are made first. */
-static int claim_items(struct db *db, const struct store_submit *call)
-{
-	int ret = 0;
-	for (uint32_t i = 0; i < call->count && !ret; i++)
-		if (call->items[i].claim)
-			ret = claims_add(&db->claims, call->items[i].task->id);
-	return ret;
-}
-
-static void unclaim_items(struct db *db, const struct store_submit *call)
-{
-	for (uint32_t i = 0; i < call->count; i++)
-		if (call->items[i].claim)
-			claims_drop(&db->claims, call->items[i].task->id);
 }
 
 int db_submit(struct db *db, struct store_submit *call)
@@ -234,19 +227,15 @@ int db_submit(struct db *db, struct store_submit *call)
 	int ret = check_key(db, call->idempotency);
 	if (!ret)
 		ret = check_group(db, call);
-	if (ret)
-		return ret;
-	ret = claim_items(db, call);
 	if (!ret)
 		ret = insert_tasks(db, call);
-	if (ret) {
-		unclaim_items(db, call);
+	if (ret)
 		return ret;
-	}
 	if (write_group(db, call) || insert_key(db, call->idempotency))
 		return FH_EIO;
 	for (uint32_t i = 0; i < call->count; i++)
-		count_task(db, &call->items[i]);
+		db->server.live_bytes += call->items[i].task->payload->len;
+	db->server.counts[TASK_QUEUED] += call->count;
 	db->server.payload_no += call->count;
 	db->dirty = true;
 	return 0;
@@ -255,14 +244,12 @@ int db_submit(struct db *db, struct store_submit *call)
 static int retry(struct db *db, const struct store_retry_item *item)
 {
 	struct db_place place;
-	int ret = db_find_place(db, &item->task, &place);
+	enum task_state state;
+	int ret = db_find_place(db, &item->task, &state, &place);
 	if (ret)
 		return ret;
-	if (task_state_is_final(place.state))
-		return FH_EFINAL;
 	struct query q = query_on(db, SQL_RETRY_TASK);
 	query_id(&q, &item->task);
-	query_int(&q, item->not_before_ms ? QUEUE_DELAYED : QUEUE_READY);
 	query_int(&q, item->attempt);
 	query_int(&q, item->failures);
 	query_int(&q, item->losses);
@@ -291,11 +278,10 @@ int db_retry(struct db *db, struct store_retry *call)
 int db_start(struct db *db, struct store_start *call)
 {
 	struct db_place place;
-	int ret = db_find_place(db, &call->task, &place);
+	enum task_state state;
+	int ret = db_find_place(db, &call->task, &state, &place);
 	if (ret)
 		return ret;
-	if (task_state_is_final(place.state))
-		return FH_EFINAL;
 	struct query q = query_on(db, SQL_START_TASK);
 	query_id(&q, &call->task);
 	query_int(&q, call->attempt);

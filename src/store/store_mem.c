@@ -111,9 +111,7 @@ static int mem_poll(struct store *s)
 	if (!m->manual)
 		(void)commit(m, SIZE_MAX);
 	struct list done;
-	list_init(&done);
-	while (!list_empty(&m->done))
-		list_push_back(&done, list_pop_front(&m->done));
+	store_ops_move(&m->done, &done);
 	store_ops_done(&done);
 	return 0;
 }

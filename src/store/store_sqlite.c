@@ -32,24 +32,13 @@ struct sqlite_store {
 	struct db db;  /* the thread's */
 };
 
-static void list_move_all(struct list *from, struct list *to)
-{
-	list_init(to);
-	if (list_empty(from))
-		return;
-	*to = *from;
-	to->next->prev = to;
-	to->prev->next = to;
-	list_init(from);
-}
-
 /* Waits for calls and takes all of them. False: it is over. */
 static bool take(struct sqlite_store *s, struct list *ret_batch)
 {
 	(void)pthread_mutex_lock(&s->lock);
 	while (list_empty(&s->waiting) && !s->stopping)
 		(void)pthread_cond_wait(&s->more, &s->lock);
-	list_move_all(&s->waiting, ret_batch);
+	store_ops_move(&s->waiting, ret_batch);
 	(void)pthread_mutex_unlock(&s->lock);
 	return !list_empty(ret_batch);
 }
@@ -124,7 +113,7 @@ static int sqlite_poll(struct store *base)
 	struct sqlite_store *s = (struct sqlite_store *)base;
 	struct list done;
 	(void)pthread_mutex_lock(&s->lock);
-	list_move_all(&s->done, &done);
+	store_ops_move(&s->done, &done);
 	s->awake = false;
 	bool failed = s->failed;
 	(void)pthread_mutex_unlock(&s->lock);
