@@ -49,6 +49,7 @@ struct server {
 	struct agent *agent;
 	struct http_server *http;
 	enum phase phase;
+	bool flushed;
 	int status;
 };
 
@@ -118,6 +119,8 @@ static void dispatch_wakes(void *env)
 
 static void end(struct server *s, int status)
 {
+	if (s->phase == STOPPED)
+		return;
 	s->phase = STOPPED;
 	s->status = status;
 	(void)event_base_loopbreak(s->base);
@@ -165,8 +168,6 @@ static void look_at_start(struct server *s)
 
 static void run(struct server *s)
 {
-	if (s->phase == STOPPED)
-		return;
 	if (dispatch_run(s->dispatch)) {
 		/* Nothing may be said any more, not even to clients that wait. */
 		(void)fail(store_failure(s->store));
@@ -176,7 +177,7 @@ static void run(struct server *s)
 		look_at_start(s);
 	if (s->phase == STOPPING && dispatch_idle(s->dispatch))
 		end(s, EXIT_SUCCESS);
-	else
+	else if (s->phase != STOPPED)
 		set_timer(s);
 }
 
@@ -218,7 +219,8 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 	struct server *s = arg;
 	(void)fd;
 	(void)what;
-	if (s->phase == STARTING || s->phase == STOPPING) {
+	if (s->phase != SERVING) {
+		s->flushed = s->phase == STOPPED;
 		end(s, EXIT_SUCCESS);
 		return;
 	}
@@ -354,18 +356,21 @@ static int start(struct server *s, struct fh_err *err)
 
 static void stop_flushing(evutil_socket_t fd, short what, void *arg)
 {
+	struct server *s = arg;
 	(void)fd;
 	(void)what;
-	(void)event_base_loopbreak(arg);
+	s->flushed = true;
 }
 
-/* Parked clients get their answer, and answers on their way out get a moment to leave. */
+/* Parked clients get their answer, what is on its way to the disk is still told, and answers on
+ * their way out get a moment to leave. */
 static void flush_answers(struct server *s)
 {
-	dispatch_free(&s->dispatch);
+	dispatch_close(s->dispatch);
 	struct timeval tv = { FLUSH_MS / 1000, FLUSH_MS % 1000 * 1000 };
-	(void)event_base_once(s->base, -1, EV_TIMEOUT, stop_flushing, s->base, &tv);
-	while (http_server_open_requests(s->http) > 0 && !event_base_got_break(s->base))
+	s->flushed = event_base_once(s->base, -1, EV_TIMEOUT, stop_flushing, s, &tv) != 0;
+	while (!s->flushed &&
+	       (!dispatch_settled(s->dispatch) || http_server_open_requests(s->http) > 0))
 		(void)event_base_loop(s->base, EVLOOP_ONCE);
 }
 
@@ -378,11 +383,12 @@ static void release(struct server *s)
 	agent_free(&s->agent);
 	if (s->http && s->dispatch)
 		flush_answers(s);
+	/* Before the calls whose inputs it may still be writing. */
+	store_close(&s->store);
 	dispatch_free(&s->dispatch);
 	http_server_free(&s->http);
 	transport_free(&s->dispatcher_end);
 	transport_free(&s->worker_end);
-	store_close(&s->store);
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
 		if (events[i])
 			event_free(events[i]);
@@ -407,6 +413,7 @@ int serve_run(const struct serve_options *options)
 	struct server s = { .options = options, .committed_fd = -1, .status = EXIT_SUCCESS };
 	struct fh_err err = { "" };
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is the store's error to tell */
 	raise_limits();
 	int ret = start(&s, &err);
 	if (ret) {

@@ -250,11 +250,23 @@ static void tick(struct dispatch *d)
 	upkeep_tick(d, now_us);
 }
 
+static void refuse_calls(struct dispatch *d)
+{
+	for (struct list *l; (l = list_pop_front(&d->inbox));)
+		dispatch_answer(d, list_entry(l, struct call, link), FH_ECLOSED);
+	waits_close(d);
+}
+
 int dispatch_run(struct dispatch *d)
 {
 	d->woken = false;
 	if (store_poll(d->config.store))
 		return FH_EIO;
+	if (d->closed) {
+		refuse_calls(d);
+		finish_flush(d);
+		return 0;
+	}
 	if (d->config.transport && transport_poll(d->config.transport, MESSAGES_PER_RUN))
 		dispatch_wake(d);
 	/* What a gateway adds while it is answered waits for the next run. */
@@ -288,6 +300,19 @@ void dispatch_drain(struct dispatch *d)
 	dispatch_step(d, &ev);
 	sessions_drain(d);
 	dispatch_wake(d);
+}
+
+void dispatch_close(struct dispatch *d)
+{
+	dispatch_drain(d);
+	d->closed = true;
+	finish_flush(d);
+	refuse_calls(d);
+}
+
+bool dispatch_settled(const struct dispatch *d)
+{
+	return d->store_ops == 0 && list_empty(&d->inbox);
 }
 
 bool dispatch_idle(const struct dispatch *d)

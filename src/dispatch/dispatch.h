@@ -64,6 +64,14 @@ void dispatch_drain(struct dispatch *d);
 /* Nothing runs and nothing waits for the store. */
 bool dispatch_idle(const struct dispatch *d);
 
+/* The end: what is parked, not begun or comes later is answered with FH_ECLOSED. dispatch_run()
+ * goes on until dispatch_settled(): it takes nothing in any more, and tells what the store has
+ * still made durable. */
+void dispatch_close(struct dispatch *d);
+
+/* The store has nothing of ours under way, and no call waits to be answered. */
+bool dispatch_settled(const struct dispatch *d);
+
 /* At least one worker is connected. */
 bool dispatch_has_worker(const struct dispatch *d);
 

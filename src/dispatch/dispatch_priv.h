@@ -107,7 +107,7 @@ struct dispatch {
 	struct core *core;
 	struct core_actions actions;
 	struct list inbox; /* calls to begin */
-	bool draining, woken;
+	bool draining, closed, woken;
 	uint32_t store_ops; /* under way */
 
 	struct window_task *window;
@@ -260,6 +260,8 @@ bool wait_watch(struct dispatch *d, struct wait *w, const struct fh_id *ids, uin
 void watch_started(struct dispatch *d, struct fh_id id);
 void watch_finished(struct dispatch *d, struct fh_id id, uint64_t seq);
 void waits_expire(struct dispatch *d);
+/* Ends all but those that are reading, which come back here when they are done. */
+void waits_close(struct dispatch *d);
 void wait_abandon(struct dispatch *d, struct call *c);
 
 /* -- ids.c: waiting for a list of tasks; read.c: one task */

@@ -52,6 +52,15 @@ void waits_release(struct dispatch *d)
 	heap_release(&d->wait_deadlines);
 }
 
+void waits_close(struct dispatch *d)
+{
+	list_for_each_safe (l, &d->waits) {
+		struct wait *w = list_entry(l, struct wait, link);
+		if (!w->reading)
+			wait_answer(d, w, FH_ECLOSED);
+	}
+}
+
 struct wait *wait_new(struct dispatch *d, struct call *c, uint32_t wait_ms)
 {
 	if (d->wait_deadlines.len == WAITS_MAX) {

@@ -17,7 +17,9 @@ from typing import Callable, Iterator, List, Tuple
 import pytest
 import workload
 from conftest import ServerMaker
-from harness import BROKEN, PYTHONS, Client, Refused, Server, StartFailed, run_farhand, wait_until
+from harness import (
+    BROKEN, PYTHONS, Client, Refused, Server, StartFailed, call, run_farhand, wait_until,
+)
 
 
 def lines_of(path: Path) -> List[str]:
@@ -486,6 +488,46 @@ def test_a_stop_answers_parked_polls(make_server: ServerMaker) -> None:
         thread.join()
     assert len(answers) == len(waits)
     assert set(answers) <= {200, 202, 503}, answers
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_stop_amid_submissions_keeps_what_was_acknowledged(make_server: ServerMaker,
+                                                             signals: int) -> None:
+    """Also when the second signal finds requests on their way to the disk."""
+    server = make_server("--grace", "1000", slots=1)
+    function = server.client.register(workload.add)
+    accepted: List[Tuple[str, int]] = []
+
+    def submit(first: int) -> None:
+        client, n = server.connect(), first
+        try:
+            while True:
+                body = {"function_id": function, "tasks": [{"payload": call(n, 1)}] * 50}
+                answer = client.post("/v1/tasks:batch", body)
+                if answer.status != 200:
+                    return
+                accepted.extend((task["id"], n) for task in answer.json["tasks"])
+                n += 1
+        except BROKEN:
+            return
+
+    threads = [threading.Thread(target=submit, args=(n * 1000,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(accepted) > 2000, "they are at it")
+    for _ in range(signals):
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: "stopping" in server.log, "the server is stopping")
+    assert server.wait() == 0
+    for thread in threads:
+        thread.join()
+    server.assert_nothing_left()
+    server.start()
+    stats = server.client.good("GET", "/v1/stats")
+    assert sum(stats["counts"].values()) >= len(accepted)
+    for task, n in accepted[::97] + accepted[-100:]:
+        assert server.client.value(task) == n + 1
 
 
 def test_a_stop_leaves_nothing_to_recover(make_server: ServerMaker) -> None:
