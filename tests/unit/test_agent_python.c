@@ -88,7 +88,7 @@ static long integer(const struct pool *p, unsigned task)
 	case 'M':
 		return at[1] | at[2] << 8;
 	case 'J':
-		return (long)(at[1] | at[2] << 8 | at[3] << 16 | (uint32_t)at[4] << 24);
+		return at[1] | at[2] << 8 | at[3] << 16 | (long)at[4] << 24;
 	default:
 		fail_msg("not an integer");
 		return 0;
