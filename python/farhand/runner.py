@@ -44,9 +44,9 @@ CHILD_FDS = 6  # that come with FORK: job socket, file, both ends of the pipes f
 CONFIG_BODY = struct.Struct("=QQ")  # result_max, log_max; then the paths, each ended by NUL
 
 # Job socket. To the child: kind, flags, function's place, length of the retry classes, job, memory
-# limit; then the retry classes and the pickle. From the child, HELLO, STARTED and GIVEN_BACK in the
-# same form: job, then the resident bytes that it began with.
-FRAME = struct.Struct("=BBHIQQ")
+# limit, function's version; then the retry classes and the pickle. From the child, HELLO, STARTED
+# (with the resident bytes that it began with) and GIVEN_BACK (1: and the child ends) in that form.
+FRAME = struct.Struct("=BBHIQQQ")
 FUNCTION, JOB = 1, 2
 HELLO, STARTED, RESULT, GIVEN_BACK = 3, 4, 5, 6
 ANNOUNCE, IN_FILE, LAST = 1, 2, 4  # flags; IN_FILE: a region of the file instead of the pickle
@@ -54,8 +54,8 @@ REGION = struct.Struct("=QQ")  # offset, length
 # kind, reason, flags, length of error type, job, started (Unix ms), microseconds of decoding,
 # running and encoding, length of message, of value, of traceback, of stdout, of stderr.
 ANSWER = struct.Struct("=BBHIQqIIIIQIIIxxxx")
-# Flags of an answer. LEFT_BEHIND: the child is no longer as it was, replace it.
-RETRY_MATCH, OUT_CUT, ERR_CUT, LEFT_BEHIND = 1, 4, 8, 16
+# Flags of an answer. LEAVING: it was the last job, or the child is no longer as it was.
+RETRY_MATCH, OUT_CUT, ERR_CUT, LEAVING = 1, 4, 8, 16
 
 INLINE_MAX = 64 * 1024  # a longer message travels in a memory file
 MESSAGE_MAX = INLINE_MAX + 4096
@@ -365,6 +365,7 @@ class Child:
         self.channel, self.file = channel, file
         self.result_max = result_max
         self.functions = [None] * FUNCTIONS_MAX  # callables; bytes until the first use
+        self.versions = [0] * FUNCTIONS_MAX
         self.surroundings = Surroundings(pipes, log_max)
         self.pid = os.getpid()
 
@@ -377,21 +378,24 @@ class Child:
             if not message or handle(message):
                 return
 
-    def say(self, kind, job, resident=0):
-        self.channel.send(FRAME.pack(kind, 0, 0, 0, job, resident))
+    def say(self, kind, job, value=0):
+        self.channel.send(FRAME.pack(kind, 0, 0, 0, job, value, 0))
 
     def handle(self, message):
         """One message. True: the child is to end."""
-        kind, flags, place, names, job, memory = FRAME.unpack_from(message)
+        kind, flags, place, names, job, memory, version = FRAME.unpack_from(message)
         body = message[FRAME.size + names :]
         if flags & IN_FILE:
             try:
                 body = read_region(self.file, *REGION.unpack(body))
             except (OSError, EOFError):  # an earlier job has closed or replaced the file
-                self.say(GIVEN_BACK, job)
+                self.say(GIVEN_BACK, job, 1)
                 return True
         if kind == FUNCTION:
-            self.functions[place] = body
+            self.functions[place], self.versions[place] = body, version
+            return False
+        if self.versions[place] != version:  # the worker has taken back what came before
+            self.say(GIVEN_BACK, job)
             return False
         started = time_ns() // 1_000_000
         classes = message[FRAME.size : FRAME.size + names] if names else b""
@@ -405,11 +409,13 @@ class Child:
             restore_memory(limits)
         times = decoded - begun, ran - decoded, ended - ran
         out, err, kept = self.surroundings.settle(ended - begun > SLOW_NS)
+        if flags & LAST:
+            kept |= LEAVING
         if failure is None:
             self.answer(kept, DONE, job, started, times, data, out, err)
         else:
             self.answer(kept, failure[0], job, started, times, failure[1], out, err, *failure[2:])
-        return kept & LEFT_BEHIND or flags & LAST
+        return kept & LEAVING
 
     def run(self, place, body, classes, limits):
         """Returns the pickled result or what explain() says, and when the arguments were decoded
@@ -546,7 +552,7 @@ class Surroundings:
         except BaseException:
             out, err, flags, whole = b"", b"", 0, False
         self.noticed = False
-        return out, err, flags if whole else flags | LEFT_BEHIND
+        return out, err, flags if whole else flags | LEAVING
 
     def drain(self):
         """What is in the pipes. One read takes all that a pipe can hold."""

@@ -165,15 +165,18 @@ int channel_send(struct channel *c, struct fh_id function, const struct blob *ca
 	if (!known) {
 		struct frame_request f = { .kind = FRAME_FUNCTION,
 					   .place = head.place,
-					   .job = head.job };
+					   .job = head.job,
+					   .version = ++c->clock };
 		int ret = send_frame(c, f, NULL, callable, &c->file_owed);
 		if (ret)
 			return ret;
 		c->functions[place].id = function;
+		c->functions[place].version = f.version;
 	}
 	c->functions[place].used = ++c->clock;
 	c->last = place;
 	head.kind = FRAME_JOB;
+	head.version = c->functions[place].version;
 	bool in_file = c->file_owed;
 	int ret = send_frame(c, head, classes, payload, &in_file);
 	if (ret)

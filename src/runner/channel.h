@@ -26,7 +26,8 @@ struct channel {
 	 * what is replaced, so that both sides agree. */
 	struct {
 		struct fh_id id;
-		uint64_t used; /* 0: the place is empty */
+		uint64_t used;	  /* 0: the place is empty */
+		uint64_t version; /* of the FUNCTION that filled it */
 	} functions[FRAME_FUNCTIONS_MAX];
 	uint64_t clock;
 	unsigned last; /* place of the last function used */
@@ -52,8 +53,8 @@ void channel_free_region(struct channel *c);
 int channel_receive(struct channel *c, uint8_t *data, size_t size, size_t *ret_len,
 		    int *ret_file) FH_MUST_USE;
 
-/* Takes the next message back that the child has not read; true and the number if it is a job;
- * repeats until FH_EAGAIN. */
+/* Takes the next job back that the child has not read; FH_EAGAIN: it has read everything. The child
+ * may be reading meanwhile, so what it reads can lie behind what is taken. */
 int channel_take_back(struct channel *c, uint64_t *ret_job) FH_MUST_USE;
 
 /* The job that the child would read next; 0: it has read everything. */

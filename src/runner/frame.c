@@ -70,7 +70,7 @@ int frame_decode(const uint8_t *data, size_t len, bool in_file, const struct fra
 		return FH_EPROTO;
 	*ret_frame = (struct frame){ .kind = (enum frame_kind)head.kind,
 				     .job = head.job,
-				     .resident_bytes = head.bytes };
+				     .bytes = head.bytes };
 	return 0;
 }
 

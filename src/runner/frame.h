@@ -6,7 +6,7 @@
  *   child -> worker   HELLO     up and idle
  *                     STARTED   job, the resident bytes that it begins with
  *                     RESULT    job, reason, times, value, texts, output
- *                     GIVEN_BACK  job, not begun: it could not even be received
+ *                     GIVEN_BACK  job: not begun, its function or its arguments are not there
  *
  * A frame of more than FRAME_INLINE_MAX bytes leaves its long part in a memory file: to the child
  * in one that both have, from the child in one that comes along. What a child sends is checked here
@@ -50,7 +50,7 @@ enum frame_answer_flag {
 	FRAME_RETRY_MATCH = 1,
 	FRAME_OUT_CUT = 4,
 	FRAME_ERR_CUT = 8,
-	FRAME_LEFT_BEHIND = 16, /* the job left something behind: the child ends by itself now */
+	FRAME_LEAVING = 16, /* it was the last job, or left something behind: the child ends now */
 	FRAME_ANSWER_FLAGS = 1 | 4 | 8 | 16,
 };
 
@@ -61,9 +61,14 @@ struct frame_request {
 	uint16_t place; /* of the function in the child */
 	uint32_t classes_len;
 	uint64_t job;	/* for FUNCTION: the job before which it goes */
-	uint64_t bytes; /* JOB: memory limit, 0: none; STARTED: resident bytes */
+	uint64_t bytes; /* JOB: memory limit, 0: none; STARTED: resident bytes; GIVEN_BACK: 1 if
+			   the child ends */
+	/* Every FUNCTION has a number of its own in the life of a child, and a JOB names the one
+	 * that it needs. When jobs are taken back while the child reads, it can come to a JOB whose
+	 * FUNCTION was taken: it finds another number in that place and gives the job back. */
+	uint64_t version;
 };
-static_assert(sizeof(struct frame_request) == 24, "as struct FRAME in runner.py");
+static_assert(sizeof(struct frame_request) == 32, "as struct FRAME in runner.py");
 
 /* Where the pickle is, instead of the pickle itself, with FRAME_IN_FILE. */
 struct frame_region {
@@ -94,7 +99,7 @@ struct frame_bounds {
 struct frame {
 	enum frame_kind kind; /* HELLO, STARTED, RESULT or GIVEN_BACK */
 	uint64_t job;
-	uint64_t resident_bytes;    /* STARTED */
+	uint64_t bytes;		    /* STARTED: resident; GIVEN_BACK: 1 if the child ends */
 	struct frame_answer answer; /* RESULT: checked; its sections have `rest_len` bytes beside
 				       the value */
 	size_t rest_len;

@@ -54,21 +54,36 @@ static struct job pop_first(struct slot *s)
 
 /* ---- back to the caller ------------------------------------------------------------------ */
 
-/* Takes the unread jobs out, which are the last ones of the ring; returns how many. */
+/* Takes a job out from anywhere in the ring; false if it is not there. */
+static bool remove_job(struct slot *s, uint64_t number)
+{
+	unsigned at = 0;
+	while (at < s->count && s->jobs[(s->head + at) % RUNNER_PIPE_MAX].number != number)
+		at++;
+	if (at == s->count)
+		return false;
+	if (at == 0) {
+		(void)pop_first(s);
+		return true;
+	}
+	if (s->jobs[(s->head + at) % RUNNER_PIPE_MAX].in_file)
+		channel_free_region(&s->channel);
+	for (s->count--; at < s->count; at++)
+		s->jobs[(s->head + at) % RUNNER_PIPE_MAX] =
+			s->jobs[(s->head + at + 1) % RUNNER_PIPE_MAX];
+	return true;
+}
+
+/* Takes the unread jobs out; returns how many. They need not be the last ones of the ring: while
+ * they are taken from the front of the socket, the child may read one that lies behind them. */
 static unsigned take_unread(struct slot *s, uint64_t taken[RUNNER_PIPE_MAX])
 {
 	unsigned n = 0;
-	uint64_t number;
-	while (n < s->count && channel_take_back(&s->channel, &number) == 0)
-		n++;
-	s->count -= n;
-	s->given -= n;
-	for (unsigned i = 0; i < n; i++) {
-		const struct job *j = &s->jobs[(s->head + s->count + i) % RUNNER_PIPE_MAX];
-		if (j->in_file)
-			channel_free_region(&s->channel);
-		taken[i] = j->number;
+	while (s->count > 0 && channel_take_back(&s->channel, &taken[n]) == 0) {
+		if (remove_job(s, taken[n]))
+			n++;
 	}
+	s->given -= n;
 	return n;
 }
 
@@ -185,7 +200,7 @@ static void hello(struct slot *s)
 		return;
 	}
 	s->state = SLOT_READY;
-	s->announced = true;
+	s->greeted = s->announced = true;
 	s->r->retry_ms = 0;
 	runner_emit(s, EVENT_UP, 0, NULL, false);
 }
@@ -197,14 +212,14 @@ static void began(struct slot *s, const struct frame *f)
 		condemn(s, "the runner began a job that it did not have");
 		return;
 	}
-	j->resident_bytes = f->resident_bytes;
+	j->resident_bytes = f->bytes;
 	if (j->begun)
 		return;
 	j->begun = true;
 	runner_emit(s, EVENT_STARTED, j->number, NULL, false);
 }
 
-/* The job was read, but not as far as its arguments. */
+/* The job was read, but its function or its arguments were not there. */
 static void given_back(struct slot *s, const struct frame *f)
 {
 	struct job *j = job_first(s);
@@ -212,11 +227,15 @@ static void given_back(struct slot *s, const struct frame *f)
 		condemn(s, "the runner gave a job back that it did not have");
 		return;
 	}
-	s->state = SLOT_ENDING;
+	if (f->bytes)
+		s->state = SLOT_ENDING;
+	s->given--;
 	if (s->killed != REASON_NONE)
 		slot_fail_first(s, s->killed, NULL, NULL);
 	else
 		runner_emit(s, EVENT_RETURNED, pop_first(s).number, NULL, false);
+	if (f->bytes)
+		slot_leaving(s);
 }
 
 /* Reads exactly; never maps: a child could make the file shorter meanwhile. */
@@ -271,6 +290,20 @@ static int read_inline(const struct frame *f, const uint8_t *data, struct task_r
 	return ret;
 }
 
+/* The signal did not end the process: the function has caught it and returned. */
+static void finish_killed(struct slot *s, struct task_result *own_result)
+{
+	struct task_result r = failure(s, s->killed, NULL, message_of(s->killed));
+	r.out = blob_ref(own_result->out);
+	r.err = blob_ref(own_result->err);
+	r.out_cut = own_result->out_cut;
+	r.err_cut = own_result->err_cut;
+	task_result_release(own_result);
+	(void)event_del(s->grace);
+	template_kill(s->r, s->child, SIGKILL);
+	finish_first(s, &r, false);
+}
+
 static void answered(struct slot *s, const struct frame *f, const uint8_t *data, int file)
 {
 	struct job *j = job_first(s);
@@ -284,26 +317,20 @@ static void answered(struct slot *s, const struct frame *f, const uint8_t *data,
 		condemn(s, "the runner's answer was shorter than it said");
 		return;
 	}
-	if (f->answer.flags & FRAME_LEFT_BEHIND)
+	bool leaving = f->answer.flags & FRAME_LEAVING;
+	if (leaving)
 		s->state = SLOT_ENDING;
 	if (s->killed != REASON_NONE) {
-		/* The signal did not end the process: the function has caught it. */
-		log_take(s, &r);
-		struct task_result killed = failure(s, s->killed, NULL, message_of(s->killed));
-		killed.out = blob_ref(r.out);
-		killed.err = blob_ref(r.err);
-		killed.out_cut = r.out_cut;
-		killed.err_cut = r.err_cut;
-		task_result_release(&r);
-		(void)event_del(s->grace);
-		template_kill(s->r, s->child, SIGKILL);
-		finish_first(s, &killed, false);
+		finish_killed(s, &r);
+		leaving = true;
 	} else if (ret) {
 		slot_fail_first(s, REASON_WORKER_LOST, NULL,
 				"the worker had no memory for the result");
 	} else {
 		finish_first(s, &r, f->answer.flags & FRAME_RETRY_MATCH);
 	}
+	if (leaving)
+		slot_leaving(s);
 }
 
 void slot_receive(struct slot *s, unsigned max)

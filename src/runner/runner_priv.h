@@ -63,6 +63,7 @@ struct slot {
 	int64_t head_since_unix;
 	enum task_reason killed; /* the first job is being killed for this; NONE: it is not */
 	const char *condemned;	 /* why the child is not listened to any more; NULL: it is */
+	bool greeted;		 /* the child has said HELLO */
 	bool announced;		 /* slot_ready was said, slot_down was not */
 };
 
@@ -147,6 +148,8 @@ void slot_fork_failed(struct slot *s, const char *why);
 /* The child is gone: settles its jobs. `status` as wait(2) gives it; `lost`: it died with the
  * template and not by its own doing. */
 void slot_ended(struct slot *s, int status, bool lost);
+/* The child ends by itself: nothing that it has not read will be, and the slot is down. */
+void slot_leaving(struct slot *s);
 /* The look at a busy slot. */
 void slot_tick(struct slot *s, uint64_t now, bool memory);
 

@@ -116,6 +116,7 @@ void slot_fork(struct slot *s)
 	s->given = 0;
 	s->killed = REASON_NONE;
 	s->condemned = NULL;
+	s->greeted = false;
 	s->state = SLOT_FORKING;
 	if (request_child(s))
 		slot_fork_failed(s, strerror(errno));
@@ -140,17 +141,34 @@ void slot_fork_failed(struct slot *s, const char *why)
 
 /* ---- its end ----------------------------------------------------------------------------- */
 
-static void describe_death(int status, char text[128])
+static void describe_death(int status, const char *where, char text[128])
 {
 	if (!WIFSIGNALED(status)) {
-		(void)snprintf(text, 128, "the runner exited with status %d inside the function",
-			       WEXITSTATUS(status));
+		(void)snprintf(text, 128, "the runner exited with status %d%s", WEXITSTATUS(status),
+			       where);
 		return;
 	}
-	const char *name = sigabbrev_np(WTERMSIG(status));
-	(void)snprintf(text, 128, "the runner was killed by signal %d (SIG%s)%s", WTERMSIG(status),
+	int number = WTERMSIG(status);
+	const char *name = sigabbrev_np(number);
+	(void)snprintf(text, 128, "the runner was killed by signal %d (SIG%s)%s", number,
 		       name ? name : "?",
-		       WTERMSIG(status) == SIGKILL ? ", perhaps because memory ran out" : "");
+		       number == SIGKILL ? ", perhaps because memory ran out" : "");
+}
+
+static void tell_down(struct slot *s)
+{
+	if (!s->announced)
+		return;
+	s->announced = false;
+	runner_emit(s, EVENT_DOWN, 0, NULL, false);
+}
+
+void slot_leaving(struct slot *s)
+{
+	s->state = SLOT_ENDING;
+	slot_return_unread(s);
+	if (s->count == 0)
+		tell_down(s);
 }
 
 static void settle_first(struct slot *s, int status, bool lost)
@@ -164,7 +182,7 @@ static void settle_first(struct slot *s, int status, bool lost)
 		slot_fail_first(s, REASON_WORKER_LOST, "worker_lost",
 				"the template process of the runners ended");
 	} else {
-		describe_death(status, text);
+		describe_death(status, " inside the function", text);
 		slot_fail_first(s, REASON_CRASH, "crash", text);
 	}
 }
@@ -173,7 +191,7 @@ static void settle_first(struct slot *s, int status, bool lost)
 static void tell_bad_start(struct slot *s, int status)
 {
 	char death[128], line[256];
-	describe_death(status, death);
+	describe_death(status, "", death);
 	struct log *l = &s->logs[1];
 	text_last_line((const char *)l->data, l->len, line);
 	slot_fork_failed(s, line[0] ? line : death);
@@ -193,16 +211,13 @@ void slot_ended(struct slot *s, int status, bool lost)
 		settle_first(s, status, lost);
 	/* Read although the first one's answer was not yet sent: has not begun. */
 	slot_return_all(s);
-	bool announced = s->announced;
-	s->announced = false;
-	if (!announced && !lost) {
+	if (!s->greeted && !lost) {
 		tell_bad_start(s, status);
 		return;
 	}
 	close_all(s);
 	s->state = SLOT_EMPTY;
-	if (announced)
-		runner_emit(s, EVENT_DOWN, 0, NULL, false);
+	tell_down(s);
 	if (idle) /* somebody else has ended it: not at once, or the two would race for ever */
 		runner_retry_later(r);
 	else

@@ -120,6 +120,14 @@ static void deadline(evutil_socket_t fd, short what, void *ctx)
 
 static bool deadline_over;
 
+/* So that a condition outside of the loop, such as the end of a process, is looked at again. */
+static void again(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd;
+	(void)what;
+	(void)ctx;
+}
+
 void harness_start(struct harness *h)
 {
 	const struct runner_handler handler = {
@@ -137,6 +145,9 @@ void harness_start(struct harness *h)
 	deadline_over = false;
 	h->deadline = evtimer_new(h->base, deadline, &deadline_over);
 	assert_int_equal(evtimer_add(h->deadline, &limit), 0);
+	const struct timeval often = { 0, 2000 };
+	h->again = event_new(h->base, -1, EV_PERSIST, again, NULL);
+	assert_int_equal(event_add(h->again, &often), 0);
 	assert_int_equal(runner_new(&h->config, &handler, &h->runner, &err), 0);
 }
 
@@ -146,8 +157,10 @@ void harness_free(struct harness *h)
 	assert_null(h->runner);
 	for (size_t i = 0; i < HARNESS_JOBS_MAX; i++)
 		task_result_release(&h->jobs[i].result);
-	if (h->deadline)
+	if (h->deadline) {
 		event_free(h->deadline);
+		event_free(h->again);
+	}
 	event_base_free(h->base);
 	free(h);
 }
@@ -251,6 +264,21 @@ void expect_int(const struct task_result *r, int value)
 	assert_non_null(r->value);
 	assert_int_equal(r->value->len, sizeof pickle);
 	assert_memory_equal(r->value->data, pickle, sizeof pickle);
+}
+
+long expect_number(const struct task_result *r)
+{
+	char digits[32] = "";
+	size_t n = 0;
+	if (r->reason != REASON_NONE)
+		expect_failed(r, REASON_NONE, "", "");
+	for (size_t i = 2; i < r->value->len && n < sizeof digits - 1; i++) {
+		if (r->value->data[i] >= '0' && r->value->data[i] <= '9')
+			digits[n++] = (char)r->value->data[i];
+		else if (n > 0)
+			break;
+	}
+	return strtol(digits, NULL, 10);
 }
 
 void expect_output(const struct blob *b, const char *text)

@@ -42,7 +42,7 @@ struct harness {
 	struct told jobs[HARNESS_JOBS_MAX]; /* by number */
 	unsigned finished, returned;
 	void (*on_finished)(struct harness *h, unsigned slot, uint64_t job);
-	struct event *deadline;
+	struct event *deadline, *again;
 };
 
 /* A harness that is not started yet: change its config, then harness_start(). */
@@ -75,6 +75,7 @@ const struct task_result *harness_result(struct harness *h, unsigned slot, uint6
 void expect_failed(const struct task_result *r, enum task_reason reason, const char *type,
 		   const char *part_of_message);
 void expect_int(const struct task_result *r, int value);
+long expect_number(const struct task_result *r); /* a str of digits */
 void expect_output(const struct blob *b, const char *text);
 bool contains(const struct blob *b, const char *text);
 
