@@ -207,6 +207,7 @@ static void listed(struct store_op *op)
 		}
 		c->ret_views = views;
 		c->ret_count = o->list.ret_count;
+		c->ret_pending = w->feed->total - w->feed->final; /* more may have ended since */
 		wait_answer(d, w, 0);
 		fh_free(views);
 	}
