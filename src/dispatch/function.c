@@ -181,7 +181,8 @@ void function_read(struct dispatch *d, struct function *f)
 void function_send(struct dispatch *d, struct function *f, uint32_t session)
 {
 	uint64_t bit = UINT64_C(1) << (session % 64);
-	if (!f->rec.payload && !(f->sessions[session / 64] & bit)) {
+	/* A worker that hears nothing for a while asks again: the read is still under way then. */
+	if (!f->rec.payload && (f->asked || !(f->sessions[session / 64] & bit))) {
 		f->sessions[session / 64] |= bit;
 		function_read(d, f);
 		return;
