@@ -285,7 +285,7 @@ def import_serialisers():
         try:
             __import__(name)
         except Exception:
-            continue
+            pass
         if len(os.listdir("/proc/self/task")) > 1:
             raise RuntimeError("importing %s starts a thread: nothing can be forked safely" % name)
 

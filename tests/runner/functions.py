@@ -400,3 +400,37 @@ def note_sigterm(path):
 def collect():
     gc.collect()
     return 1
+
+
+the_number = 3
+
+
+def raise_large(size):
+    raise ValueError("x" * size)
+
+
+def children_allocate(count, megabytes):
+    """None of them goes beyond the limit by itself."""
+    code = "a = b'x' * (%d << 20); input()" % megabytes
+    for _ in range(count):
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    time.sleep(3600)
+
+
+def share_pages(megabytes, copies):
+    """Several processes that have the same pages, long enough to be looked at."""
+    data = bytearray(os.urandom(1 << 20) * megabytes)
+    read, write = os.pipe()
+    pids = []
+    for _ in range(copies):
+        pid = os.fork()
+        if pid == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        pids.append(pid)
+    time.sleep(0.5)
+    os.close(write)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    return len(data) >> 20 == megabytes and 1

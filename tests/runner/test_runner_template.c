@@ -1,0 +1,284 @@
+/* The template: what cannot be started and why, its death, and that nothing outlives the runner. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+static char folder[64];
+
+static int make_folder(void **state)
+{
+	(void)state;
+	(void)snprintf(folder, sizeof folder, "/tmp/farhand-test-XXXXXX");
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+	(void)state;
+	char command[128];
+	(void)snprintf(command, sizeof command, "rm -rf %s", folder);
+	return system(command); /* NOLINT: a path of our own */
+}
+
+static const char *put_file(const char *name, const char *text, mode_t mode)
+{
+	static char path[128];
+	(void)snprintf(path, sizeof path, "%s/%s", folder, name);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(chmod(path, mode), 0);
+	return path;
+}
+
+/* A Python that does something of its own before the runner's code. */
+static const char *python_that(const struct harness *h, const char *does)
+{
+	char script[1024];
+	(void)snprintf(script, sizeof script, "#!/bin/sh\nexec %s -c \"%s\n$2\"\n", h->python,
+		       does);
+	return put_file("python", script, 0755);
+}
+
+static void expect_broken(struct harness *h, const char *python, const char *part)
+{
+	(void)snprintf(h->python, sizeof h->python, "%s", python);
+	harness_start(h);
+	harness_wait(h, h->broken >= 2); /* it is tried again */
+	if (!strstr(h->broken_line, part)) {
+		print_error("said: %s\n", h->broken_line);
+		fail();
+	}
+	assert_null(strchr(h->broken_line, '\n'));
+	assert_int_equal(h->ready, 0);
+	harness_free(h);
+}
+
+static void what_cannot_start_says_why(void **state)
+{
+	(void)state;
+	expect_broken(harness_new(1), "/nonexistent/python", "no Python at /nonexistent/python");
+	expect_broken(harness_new(1), "no-such-python-here", "no no-such-python-here on the PATH");
+	expect_broken(harness_new(1), put_file("plain", "text", 0755), "cannot start");
+	expect_broken(harness_new(1), put_file("closed", "#!/bin/sh\n", 0644), "no Python at");
+	expect_broken(harness_new(1),
+		      put_file("bad", "#!/bin/sh\necho a >&2\necho b c >&2\n", 0755), "b c");
+	expect_broken(harness_new(1), put_file("mute", "#!/bin/sh\nexit 4\n", 0755),
+		      "ended with status 4");
+	expect_broken(harness_new(1), put_file("dead", "#!/bin/sh\nkill -9 $$\n", 0755),
+		      "killed by signal 9");
+	struct harness *h = harness_new(1);
+	expect_broken(h, python_that(h, "import sys; sys.version_info = (3, 8, 1)"),
+		      "Python 3.8.1 is too old: 3.9 or newer is needed");
+	h = harness_new(1);
+	expect_broken(h, python_that(h, "import sys; sys.modules['_ctypes'] = None"), "_ctypes");
+	h = harness_new(1);
+	expect_broken(h,
+		      python_that(h,
+				  "import sys, threading, time\n"
+				  "class C:\n"
+				  "    def find_spec(self, name, *_):\n"
+				  "        if name == 'dill': threading.Thread(target=time.sleep,"
+				  " args=(60,), daemon=True).start(); import types;"
+				  " sys.modules['dill'] = types.ModuleType('dill')\n"
+				  "sys.meta_path.insert(0, C())"),
+		      "importing dill starts a thread");
+}
+
+static void it_works_as_soon_as_it_can(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	char target[600], link[128];
+	(void)snprintf(target, sizeof target, "#!/bin/sh\nexec %s \"$@\"\n", h->python);
+	(void)snprintf(link, sizeof link, "%s/later", folder);
+	(void)snprintf(h->python, sizeof h->python, "%s", link);
+	harness_start(h);
+	harness_wait(h, h->broken);
+	(void)put_file("later", target, 0755);
+	expect_int(harness_result(h, 0, 1, "add", "I3\nI4\n"), 7);
+	harness_free(h);
+}
+
+static void the_path_is_as_for_a_script(void **state)
+{
+	(void)state;
+	char before[4096];
+	assert_non_null(getcwd(before, sizeof before));
+	(void)put_file("helper_here.py", "def f():\n    return 5\n", 0644);
+	/* Not to be taken for the standard modules by the runner itself. */
+	(void)put_file("pickle.py", "raise RuntimeError('the wrong pickle')\n", 0644);
+	(void)put_file("socket.py", "raise RuntimeError('the wrong socket')\n", 0644);
+	assert_int_equal(chdir(folder), 0);
+	struct harness *h = harness_new(1);
+	harness_start(h);
+	harness_wait_ready(h);
+	struct runner_function f = { .payload = pickle_reference("helper_here", "f") };
+	struct runner_job job = { .job = 1, .function = &f, .payload = pickle_args("") };
+	assert_int_equal(runner_run(h->runner, 0, &job), 0);
+	blob_free(&f.payload);
+	blob_free(&job.payload);
+	harness_wait(h, h->jobs[1].finished);
+	expect_int(&h->jobs[1].result, 5);
+	assert_int_equal(chdir(before), 0);
+	harness_free(h);
+}
+
+static bool gone(pid_t pid)
+{
+	return kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+static void its_death_loses_what_runs_and_nothing_else(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(2);
+	harness_start(h);
+	pid_t other = (pid_t)expect_number(harness_result(h, 1, 1, "my_pid", ""));
+	harness_run(h, 1, 2, "sleep", "");
+	harness_run(h, 1, 3, "add", "I3\nI4\n");
+	harness_wait(h, h->jobs[2].started);
+	harness_run(h, 0, 4, "kill_the_template", "");
+	harness_wait(h, h->jobs[2].finished && h->jobs[4].finished);
+	expect_failed(&h->jobs[2].result, REASON_WORKER_LOST, "worker_lost", "template");
+	expect_failed(&h->jobs[4].result, REASON_WORKER_LOST, "worker_lost", "template");
+	assert_int_equal(h->jobs[3].returned, 1);
+	harness_wait(h, h->ready == 2);
+	harness_wait(h, gone(other));
+	assert_int_equal(h->broken, 0);
+	expect_int(harness_result(h, 0, 5, "add", "I3\nI4\n"), 7);
+	expect_int(harness_result(h, 1, 6, "add", "I3\nI4\n"), 7);
+	harness_free(h);
+}
+
+static pid_t pid_in_file(const char *path)
+{
+	long pid = 0;
+	FILE *f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%ld", &pid) != 1)
+		pid = 0;
+	(void)fclose(f);
+	return (pid_t)pid;
+}
+
+/* A runner with a child that sleeps, one that is deaf and has left a daemon, and the template. */
+static struct harness *busy_runner(pid_t pids[4])
+{
+	char path[128], args[160];
+	struct harness *h = harness_new(3);
+	harness_start(h);
+	pids[0] = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
+	pids[1] = (pid_t)expect_number(harness_result(h, 1, 2, "my_pid", ""));
+	pids[2] = (pid_t)expect_number(harness_result(h, 0, 3, "parents_pid", ""));
+	harness_run(h, 0, 4, "ignore_sigterm", "");
+	(void)snprintf(path, sizeof path, "%s/daemon", folder);
+	(void)unlink(path);
+	(void)snprintf(args, sizeof args, "V%s\n", path);
+	harness_run(h, 1, 5, "with_daemon_sleep", args);
+	harness_wait(h, h->jobs[4].started && pid_in_file(path) > 1);
+	pids[3] = pid_in_file(path);
+	return h;
+}
+
+static void nothing_outlives_the_runner(void **state)
+{
+	(void)state;
+	pid_t pids[4];
+	struct harness *h = busy_runner(pids);
+	for (int i = 0; i < 4; i++)
+		assert_false(gone(pids[i]));
+	harness_free(h);
+	for (int i = 0; i < 4; i++)
+		assert_true(gone(pids[i]));
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
+static void a_stopped_template_does_not_hold_the_end_up(void **state)
+{
+	(void)state;
+	pid_t pids[4];
+	struct harness *h = busy_runner(pids);
+	assert_int_equal(kill(pids[2], SIGSTOP), 0);
+	harness_free(h);
+	for (int i = 0; i < 4; i++)
+		assert_true(gone(pids[i]));
+}
+
+/* The worker itself is killed: its children end with it. */
+static void nothing_outlives_a_killed_worker(void **state)
+{
+	(void)state;
+	int pipes[2];
+	pid_t pids[4];
+	assert_int_equal(pipe(pipes), 0);
+	pid_t worker = fork();
+	assert_true(worker >= 0);
+	if (worker == 0) {
+		struct harness *h = busy_runner(pids);
+		bool told = write(pipes[1], pids, sizeof pids) == (ssize_t)sizeof pids;
+		harness_wait(h, !told);
+		_exit(1);
+	}
+	assert_int_equal(close(pipes[1]), 0);
+	assert_int_equal(read(pipes[0], pids, sizeof pids), (int)sizeof pids);
+	for (int i = 0; i < 4; i++)
+		assert_false(gone(pids[i]));
+	assert_int_equal(kill(worker, SIGKILL), 0);
+	assert_int_equal(waitpid(worker, NULL, 0), worker);
+	assert_int_equal(close(pipes[0]), 0);
+	struct harness *h = harness_new(1); /* its loop waits */
+	harness_start(h);
+	for (int i = 0; i < 4; i++)
+		harness_wait(h, gone(pids[i]));
+	harness_free(h);
+}
+
+static void a_runner_can_end_at_any_time(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(2);
+	harness_start(h);
+	harness_free(h); /* before the loop ran */
+	for (int steps = 1; steps < 12; steps++) {
+		h = harness_new(2);
+		harness_start(h);
+		for (int i = 0; i < steps; i++)
+			harness_step(h, "a step", __FILE__, __LINE__);
+		harness_free(h);
+	}
+	h = harness_new(2);
+	harness_start(h);
+	harness_wait_ready(h);
+	harness_run(h, 0, 1, "sleep", "");
+	harness_run(h, 0, 2, "sleep", "");
+	runner_steal(h->runner, 0); /* told from the loop, which does not come */
+	harness_free(h);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+		IN_FOLDER(what_cannot_start_says_why),
+		IN_FOLDER(it_works_as_soon_as_it_can),
+		IN_FOLDER(the_path_is_as_for_a_script),
+		cmocka_unit_test(its_death_loses_what_runs_and_nothing_else),
+		IN_FOLDER(nothing_outlives_the_runner),
+		IN_FOLDER(a_stopped_template_does_not_hold_the_end_up),
+		IN_FOLDER(nothing_outlives_a_killed_worker),
+		cmocka_unit_test(a_runner_can_end_at_any_time),
+	};
+	return harness_main("runner_template", tests, sizeof tests / sizeof tests[0]);
+}
