@@ -188,6 +188,7 @@ static void listed(struct store_op *op)
 	struct call_wait *c = (struct call_wait *)w->call;
 	dispatch_op_done(d);
 	w->reading = false;
+	uint64_t pending = w->feed->total - w->feed->final;
 	if (op->ret || w->abandoned) {
 		wait_answer(d, w, op->ret ? op->ret : FH_ECLOSED);
 	} else if (o->list.ret_count == 0) {
@@ -196,6 +197,8 @@ static void listed(struct store_op *op)
 		if (w->feed->floor_seq > w->after_seq)
 			w->feed->floor_seq = w->after_seq;
 		feed_wait_try(d, w);
+	} else if (c->all && pending > 0 && !w->expired) {
+		feed_wait_try(d, w); /* the group has grown meanwhile: wait on */
 	} else {
 		struct call_view *views = dispatch_alloc(o->list.ret_count, sizeof *views);
 		for (uint32_t i = 0; i < o->list.ret_count; i++) {
@@ -207,7 +210,7 @@ static void listed(struct store_op *op)
 		}
 		c->ret_views = views;
 		c->ret_count = o->list.ret_count;
-		c->ret_pending = w->feed->total - w->feed->final; /* more may have ended since */
+		c->ret_pending = pending; /* as it is now */
 		wait_answer(d, w, 0);
 		fh_free(views);
 	}
