@@ -1,0 +1,42 @@
+/* A worker host: the real session, a model of the agent around it, and a model of the runner whose
+ * children do what their tasks' scripts say, crash, hang, are slow to come back, and refuse. */
+#ifndef FARHAND_SIM_HOST_H
+#define FARHAND_SIM_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/id.h"
+#include "wire/msg.h"
+
+struct world;
+struct host;
+
+/* Connects when its runner is ready. */
+struct host *host_new(struct world *w, uint32_t index);
+/* All of it dies at once. */
+void host_free(struct host **h);
+
+/* The connection breaks; what runs goes on. */
+void host_cut(struct host *h);
+
+/* Does one piece of what is due: messages, time, children. False: nothing was due. */
+bool host_run(struct host *h);
+
+/* When something is due; INT64_MAX: never. */
+int64_t host_next_us(const struct host *h);
+
+/* The peer number of its link; 0: not connected. */
+uint64_t host_peer(const struct host *h);
+
+/* Sends a message that its session knows nothing of. */
+void host_forge(struct host *h, struct wire_msg *own_msg);
+
+uint32_t host_slots(const struct host *h);
+void host_check(const struct host *h);
+uint64_t host_hash(const struct host *h);
+
+/* Ends the process if anything is held though nothing is to be done. */
+void host_check_rest(const struct host *h);
+
+#endif

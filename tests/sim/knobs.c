@@ -1,0 +1,85 @@
+#include "knobs.h"
+
+#include <stdio.h>
+
+/* Usually nothing, sometimes a little, seldom much. */
+static uint32_t rate(struct rng *r, uint32_t much)
+{
+	uint32_t what = rng_below(r, 10);
+	return what < 4 ? 0 : what < 8 ? rng_below(r, much / 4 + 1) : rng_below(r, much + 1);
+}
+
+static struct core_limits limits_draw(struct rng *r)
+{
+	struct core_limits l = CORE_LIMITS_DEFAULT;
+	l.window_max = rng_range(r, 4, rng_chance(r, 500) ? 12 : 64);
+	l.lane_max = rng_range(r, 2, 16);
+	l.lane_bytes_max = rng_chance(r, 300) ? 500 : 100000;
+	l.lanes_max = rng_range(r, 1, 2);
+	l.sessions_max = 8;
+	l.live_max = rng_chance(r, 500) ? rng_range(r, 8, 40) : 100000;
+	l.live_bytes_max = rng_chance(r, 200) ? 4000 : 1000000;
+	l.ahead_per_slot = rng_chance(r, 500) ? 32 : rng_range(r, 1, 4);
+	l.losses_max = rng_range(r, 2, 10);
+	l.backstop_us = rng_chance(r, 300) ? 10000 : 15000000;
+	return l;
+}
+
+struct knobs knobs_draw(struct rng *r)
+{
+	struct knobs k = { .limits = limits_draw(r) };
+	k.cache_bytes = rng_chance(r, 500) ? 200 : 0;
+	k.local = rng_chance(r, 500);
+	k.hosts = k.local ? 1 : rng_range(r, 1, HOSTS_MAX);
+	k.slots = rng_range(r, 1, HOST_SLOTS_MAX);
+
+	k.submissions = rng_range(r, 10, 60);
+	k.batch_max = rng_chance(r, 300) ? 24 : rng_range(r, 1, 8);
+	k.calls_max = rng_range(r, 2, 12);
+	k.trouble = rate(r, 600);
+	k.run_max_us = rng_chance(r, 300) ? 300 : rng_chance(r, 500) ? 20000 : 300000;
+	k.delayed = rate(r, 500);
+	k.expiring = rate(r, 300);
+	k.retried = rng_chance(r, 500) ? 700 : rate(r, 500);
+	k.once = rate(r, 300);
+	k.limited = rate(r, 500);
+	k.urgent = rate(r, 600);
+	k.keyed = rng_chance(r, 500) ? 1000 : 600;
+
+	k.crash = rate(r, 12);
+	k.host_crash = k.local ? 0 : rate(r, 10);
+	k.link_cut = k.local ? 0 : rate(r, 10);
+	k.forge = rate(r, 60);
+	k.stall = rate(r, 20);
+	k.pause = rate(r, 5);
+	k.wall_jump = rate(r, 5);
+
+	k.commit_eager = rng_range(r, 5, 100);
+	k.run_eager = rng_range(r, 20, 100);
+	k.host_eager = rng_range(r, 10, 100);
+	k.client_eager = rng_range(r, 5, 60);
+	k.turns = rng_range(r, 500, 3000);
+	return k;
+}
+
+void knobs_print(const struct knobs *k)
+{
+	printf("window %u, lane %u (%llu bytes), live %llu (%llu bytes), ahead %u, losses %u\n",
+	       k->limits.window_max, k->limits.lane_max,
+	       (unsigned long long)k->limits.lane_bytes_max, (unsigned long long)k->limits.live_max,
+	       (unsigned long long)k->limits.live_bytes_max, k->limits.ahead_per_slot,
+	       k->limits.losses_max);
+	printf("%s, %u hosts with %u slots; %u submissions of up to %u, %u calls at once, "
+	       "runs up to %u us\n",
+	       k->local ? "local" : "network", k->hosts, k->slots, k->submissions, k->batch_max,
+	       k->calls_max, k->run_max_us);
+	printf("in a thousand: trouble %u, delayed %u, expiring %u, retried %u, once %u, limited "
+	       "%u, "
+	       "urgent %u, keyed %u\n",
+	       k->trouble, k->delayed, k->expiring, k->retried, k->once, k->limited, k->urgent,
+	       k->keyed);
+	printf("faults: crash %u, host %u, link %u, forge %u, stall %u, pause %u, wall %u; "
+	       "eager: commit %u, run %u, host %u, client %u; %u turns\n",
+	       k->crash, k->host_crash, k->link_cut, k->forge, k->stall, k->pause, k->wall_jump,
+	       k->commit_eager, k->run_eager, k->host_eager, k->client_eager, k->turns);
+}

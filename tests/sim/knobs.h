@@ -1,0 +1,38 @@
+/* What differs from seed to seed: limits, loads, and how often what goes wrong. Small limits and
+ * extreme ratios are drawn on purpose: bugs live where something is full or empty. */
+#ifndef FARHAND_SIM_KNOBS_H
+#define FARHAND_SIM_KNOBS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/limits.h"
+#include "rng.h"
+
+enum { HOSTS_MAX = 3, HOST_SLOTS_MAX = 4 };
+
+struct knobs {
+	struct core_limits limits;
+	uint32_t cache_bytes;
+	bool local; /* one host, in the dispatcher's process: it dies with it */
+	uint32_t hosts, slots;
+
+	/* Load */
+	uint32_t submissions; /* in all */
+	uint32_t batch_max, calls_max;
+	uint32_t trouble; /* of a thousand attempts */
+	uint32_t run_max_us;
+	bool only_short;
+	uint32_t delayed, expiring, retried, once, limited, urgent, keyed; /* of a thousand tasks */
+
+	/* Faults, of a thousand turns of the world */
+	uint32_t crash, host_crash, link_cut, forge, stall, pause, wall_jump;
+	/* How eager each part is to do its next piece, 1..100 */
+	uint32_t commit_eager, run_eager, host_eager, client_eager;
+	uint32_t turns; /* of the phase with faults */
+};
+
+struct knobs knobs_draw(struct rng *r);
+void knobs_print(const struct knobs *k);
+
+#endif

@@ -1,0 +1,88 @@
+/* farhand-sim: the whole system in one thread under a seed, against an oracle.
+ *
+ *   farhand-sim --seed S [--verbose]      one history
+ *   farhand-sim --seeds N [--from S]      N histories; one of ten is run twice and compared
+ *
+ * Exit: 0 nothing found; 1 a violation, its seed on the last line; 2 usage. A failed assertion of
+ * the system itself aborts, and its seed is printed, too. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "world.h"
+
+enum { TWICE_EVERY = 10 };
+
+static char abort_line[64];
+
+static void on_abort(int signo)
+{
+	(void)signo;
+	if (write(STDOUT_FILENO, abort_line, strlen(abort_line)) < 0)
+		_exit(134);
+}
+
+static uint64_t run(uint64_t seed, bool verbose)
+{
+	(void)snprintf(abort_line, sizeof abort_line, "seed %" PRIu64 ": assertion failed\n", seed);
+	return world_run(seed, verbose);
+}
+
+static int usage(void)
+{
+	(void)fprintf(stderr, "usage: farhand-sim --seed S [--verbose] | --seeds N [--from S]\n");
+	return 2;
+}
+
+static int run_many(uint64_t from, uint64_t count)
+{
+	for (uint64_t seed = from; seed < from + count; seed++) {
+		uint64_t hash = run(seed, false);
+		if (seed % TWICE_EVERY == 0 && run(seed, false) != hash) {
+			printf("seed %" PRIu64 ": two runs differ\n", seed);
+			return 1;
+		}
+	}
+	printf("%" PRIu64 " seeds, nothing found\n", count);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seed = 0, count = 0, from = 1;
+	bool one = false, verbose = false;
+	for (int i = 1; i < argc; i++) {
+		char *end = NULL;
+		if (strcmp(argv[i], "--verbose") == 0) {
+			verbose = true;
+			continue;
+		}
+		if (i + 1 == argc)
+			return usage();
+		uint64_t value = strtoull(argv[i + 1], &end, 10);
+		if (*end || end == argv[i + 1])
+			return usage();
+		if (strcmp(argv[i], "--seed") == 0) {
+			one = true;
+			seed = value;
+		} else if (strcmp(argv[i], "--seeds") == 0) {
+			count = value;
+		} else if (strcmp(argv[i], "--from") == 0) {
+			from = value;
+		} else {
+			return usage();
+		}
+		i++;
+	}
+	if (one == (count > 0))
+		return usage();
+	(void)signal(SIGABRT, on_abort);
+	if (!one)
+		return run_many(from, count);
+	uint64_t hash = run(seed, verbose);
+	printf("seed %" PRIu64 ": nothing found, hash %016" PRIx64 "\n", seed, hash);
+	return 0;
+}

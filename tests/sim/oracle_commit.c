@@ -1,0 +1,388 @@
+/* The oracle's boundary with the store: what a commit makes durable must follow from what was
+ * durable before. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "oracle.h"
+#include "oracle_priv.h"
+
+#define CALL(type, op) ((const struct type *)(const void *)(op))
+
+static struct subject *durable(struct oracle *o, struct fh_id id, const char *what)
+{
+	struct subject *s = oracle_find(o, id);
+	MUST(o->w, s && s->durable, "the store does a %s of a task that it should not have", what);
+	return s;
+}
+
+/* ---- submissions ---- */
+
+static void submitted(struct oracle *o, const struct store_submit *c)
+{
+	if (c->count == 0 || c->op.ret == FH_ENOTFOUND)
+		return;
+	struct subject *first = oracle_find(o, c->items[0].task->id);
+	MUST(o->w, first != NULL, "a task is stored that nobody asked for");
+	struct request *r = first->request;
+	if (c->op.ret) {
+		MUST(o->w, r->durable_try > 0, "request %u is answered as known, and is not",
+		     r->index);
+		return;
+	}
+	MUST(o->w, !r->keyed || r->durable_try == 0,
+	     "request %u is stored a second time, in spite of its idempotency key", r->index);
+	r->durable_try = first->try;
+	r->durable_group = first->group;
+	if (c->new_group)
+		first->group->durable = true;
+	for (uint32_t i = 0; i < c->count; i++) {
+		struct subject *s = oracle_find(o, c->items[i].task->id);
+		MUST(o->w, s && s->request == r && s->try == first->try,
+		     "a commit mixes two requests");
+		MUST(o->w, !s->refused, "%s was refused, and is stored", subject_name(s));
+		MUST(o->w, !s->durable, "%s is stored twice", subject_name(s));
+		s->durable = true;
+		s->durable_commit = o->commits;
+		r->durable_ids[s->wish - r->wishes] = s->id;
+		o->live++;
+		o->live_bytes += c->items[i].task->payload_size;
+		if (s->group) {
+			s->group->total++;
+			s->group->counts[TASK_QUEUED]++;
+		}
+	}
+}
+
+/* ---- ends ---- */
+
+static void end(struct oracle *o, struct subject *s, enum task_state state, enum task_reason reason,
+		uint64_t value, uint64_t seq)
+{
+	MUST(o->w, !s->final, "%s is final as %s, and becomes %s", subject_name(s),
+	     task_state_name(s->state), task_state_name(state));
+	MUST(o->w, seq > o->last_seq, "%s ends at position %llu after %llu", subject_name(s),
+	     (unsigned long long)seq, (unsigned long long)o->last_seq);
+	if (state == TASK_CANCELLED)
+		MUST(o->w, s->cancel_asked, "%s is cancelled, and nobody asked for it",
+		     subject_name(s));
+	if (reason == REASON_EXPIRED)
+		MUST(o->w,
+		     s->wish->options.expires_at_ms &&
+			     s->wish->options.expires_at_ms <= world_wall_most_ms(o->w),
+		     "%s expires before its time", subject_name(s));
+	o->last_seq = s->finish_seq = seq;
+	s->final = true;
+	s->state = state;
+	s->reason = reason;
+	s->value = value;
+	s->final_commit = o->commits;
+	o->live--;
+	o->live_bytes -= sizeof(struct script) + s->wish->bytes;
+	o->finals[state]++;
+	if (s->group) {
+		s->group->counts[TASK_QUEUED]--;
+		s->group->counts[state]++;
+	}
+}
+
+/* Whether a failure of this kind has to be retried; `failures`: this one included. */
+static bool goes_on(const struct subject *s, enum task_reason reason, bool matched,
+		    uint32_t failures)
+{
+	static const uint32_t bits[REASON_COUNT] = {
+		[REASON_EXCEPTION] = RETRY_ON_EXCEPTION,
+		[REASON_TIMEOUT] = RETRY_ON_TIMEOUT,
+		[REASON_MEMORY] = RETRY_ON_MEMORY,
+		[REASON_CRASH] = RETRY_ON_CRASH,
+	};
+	const struct task_options *opt = &s->wish->options;
+	uint32_t bit = bits[reason] | (matched ? RETRY_ON_CLASS : 0u);
+	return !opt->at_most_once && failures <= opt->retries && (opt->retry_on & bit);
+}
+
+/* The attempt that a worker reported on was one that we sent, and its script says so. */
+static void check_report(struct oracle *o, struct subject *s, uint32_t attempt,
+			 enum task_state state, enum task_reason reason, uint64_t value)
+{
+	enum act act = script_act(&s->wish->script, attempt);
+	MUST(o->w, s->token_count > 0 && s->tokens[s->token_count - 1].attempt == attempt,
+	     "%s ends by attempt %u, which is not the last one sent", subject_name(s), attempt);
+	if (reason == REASON_TIMEOUT) {
+		MUST(o->w, s->wish->options.timeout_ms > 0, "%s has no limit to exceed",
+		     subject_name(s));
+		return;
+	}
+	MUST(o->w, script_state(act) == state && script_reason(act) == reason,
+	     "%s: attempt %u is recorded as %s (%s), its script says otherwise", subject_name(s),
+	     attempt, task_state_name(state), task_reason_name(reason));
+	MUST(o->w, oracle_has_begun(o, s, attempt),
+	     "%s: attempt %u has an end but no child has begun it", subject_name(s), attempt);
+	MUST(o->w, value == script_value(&s->wish->script, s->id, attempt),
+	     "%s: a result is recorded that attempt %u did not give", subject_name(s), attempt);
+}
+
+static void finished(struct oracle *o, const struct store_finish_item *f)
+{
+	struct subject *s = durable(o, f->task, "FINISH");
+	const struct task_result *r = f->result;
+	if (f->ret) {
+		MUST(o->w, s->final, "the end of %s is refused, and it is not final",
+		     subject_name(s));
+		return;
+	}
+	bool failed = r->state == TASK_FAILED && r->reason != REASON_EXPIRED &&
+		      r->reason != REASON_WORKER_LOST;
+	MUST(o->w,
+	     f->failures == s->failures + (r->state == TASK_FAILED && failed) ||
+		     (r->state == TASK_CANCELLED && f->failures == s->failures + 1),
+	     "%s ends with %u failures after %u", subject_name(s), f->failures, s->failures);
+	uint32_t least = s->attempt, most = s->attempt + !s->wish->options.at_most_once;
+	MUST(o->w, f->attempt >= least && f->attempt <= most, "%s ends by attempt %u after %u",
+	     subject_name(s), f->attempt, s->attempt);
+	uint64_t value = script_value_of(r->value);
+	if (failed || r->state == TASK_COMPLETED)
+		check_report(o, s, f->attempt, r->state, r->reason, value);
+	if (failed) {
+		bool matched = script_act(&s->wish->script, f->attempt) == ACT_MATCHED &&
+			       r->reason == REASON_EXCEPTION;
+		MUST(o->w, !goes_on(s, r->reason, matched, f->failures),
+		     "%s ends after %u failures with %u retries", subject_name(s), f->failures,
+		     s->wish->options.retries);
+		MUST(o->w, f->failures <= s->wish->options.retries + 1,
+		     "%s had %u attempts that failed", subject_name(s), f->failures);
+	}
+	if (r->reason == REASON_WORKER_LOST)
+		MUST(o->w,
+		     s->wish->options.at_most_once || f->losses > o->w->knobs.limits.losses_max,
+		     "%s ends as lost after %u losses", subject_name(s), f->losses);
+	MUST(o->w, f->losses >= s->losses && f->losses <= s->losses + 1,
+	     "%s ends with %u losses after %u", subject_name(s), f->losses, s->losses);
+	s->attempt = f->attempt;
+	s->failures = f->failures;
+	s->losses = f->losses;
+	end(o, s, r->state, r->reason, value, f->ret_finish_seq);
+}
+
+static void retried(struct oracle *o, const struct store_retry_item *r)
+{
+	struct subject *s = durable(o, r->task, "RETRY");
+	MUST(o->w, r->ret == 0 && !s->final, "%s is retried though it is final", subject_name(s));
+	MUST(o->w, !s->wish->options.at_most_once, "%s goes on though it may run only once",
+	     subject_name(s));
+	MUST(o->w, r->attempt == s->attempt + 1, "%s: attempt %u is over after attempt %u",
+	     subject_name(s), r->attempt, s->attempt);
+	if (r->release) {
+		enum act act = script_act(&s->wish->script, r->attempt);
+		bool limited = s->wish->options.timeout_ms > 0;
+		MUST(o->w, r->failures == s->failures + 1 && r->losses == s->losses,
+		     "%s is retried with %u failures after %u", subject_name(s), r->failures,
+		     s->failures);
+		MUST(o->w,
+		     goes_on(s, script_reason(act), act == ACT_MATCHED, r->failures) ||
+			     (limited && goes_on(s, REASON_TIMEOUT, false, r->failures)),
+		     "%s is retried after %u failures with %u retries", subject_name(s),
+		     r->failures, s->wish->options.retries);
+	} else {
+		MUST(o->w, r->losses == s->losses + 1 && r->failures == s->failures,
+		     "%s goes back with %u losses after %u", subject_name(s), r->losses, s->losses);
+		MUST(o->w, r->losses <= o->w->knobs.limits.losses_max, "%s goes on after %u losses",
+		     subject_name(s), r->losses);
+	}
+	s->attempt = r->attempt;
+	s->failures = r->failures;
+	s->losses = r->losses;
+	if (r->release)
+		s->due_ms = r->not_before_ms;
+}
+
+/* ---- reads: the store gives back what is durable ---- */
+
+void oracle_read(struct oracle *o, const struct task_rec *t, const struct task_result *r,
+		 bool with_result)
+{
+	const struct subject *s = durable(o, t->id, "read");
+	enum task_state state = s->final ? s->state : TASK_QUEUED;
+	MUST(o->w, t->state == state && t->reason == (s->final ? s->reason : REASON_NONE),
+	     "%s is stored as %s (%s), and is %s", subject_name(s), task_state_name(t->state),
+	     task_reason_name(t->reason) ? task_reason_name(t->reason) : "none",
+	     task_state_name(state));
+	MUST(o->w, t->failures == s->failures && t->losses == s->losses && t->attempt == s->attempt,
+	     "%s is stored with %u attempts, %u failures, %u losses, and has %u, %u, %u",
+	     subject_name(s), t->attempt, t->failures, t->losses, s->attempt, s->failures,
+	     s->losses);
+	MUST(o->w, t->finish_seq == s->finish_seq, "%s is stored at another position",
+	     subject_name(s));
+	if (s->final && with_result)
+		MUST(o->w, r->state == state && script_value_of(r->value) == s->value,
+		     "%s is stored with another result", subject_name(s));
+}
+
+static void read_view(struct oracle *o, const struct store_task_view *v, unsigned want)
+{
+	oracle_read(o, &v->task, &v->result, want & STORE_WANT_RESULT);
+}
+
+/* All that the group has behind the cursor, in order, up to the limit. */
+static void listed(struct oracle *o, const struct store_list_finished *c)
+{
+	const struct group_model *g = oracle_group(o, c->group);
+	MUST(o->w, (c->op.ret == 0) == (g && g->durable),
+	     "a group is there, and is not, or the "
+	     "other way round");
+	if (c->op.ret)
+		return;
+	uint64_t after = c->after_seq;
+	for (uint32_t i = 0; i < c->ret_count; i++) {
+		const struct store_task_view *v = &c->ret_views[i];
+		const struct subject *next = NULL;
+		for (uint32_t k = 0; k < o->count; k++) {
+			const struct subject *s = o->subjects[k];
+			if (s->group == g && s->final && s->finish_seq > after &&
+			    (!next || s->finish_seq < next->finish_seq))
+				next = s;
+		}
+		MUST(o->w, next && fh_id_equal(next->id, v->task.id),
+		     "the store lists another task than the next one that has finished");
+		read_view(o, v, c->want);
+		after = next->finish_seq;
+	}
+}
+
+static void claimed(struct oracle *o, const struct store_claim *c)
+{
+	for (uint32_t i = 0; i < c->ret_count; i++) {
+		const struct task_rec *t = &c->ret_tasks[i];
+		const struct subject *s = durable(o, t->id, "CLAIM");
+		oracle_read(o, t, NULL, false);
+		MUST(o->w, !s->final, "%s is claimed though it is final", subject_name(s));
+		MUST(o->w, s->due_ms <= world_wall_most_ms(o->w), "%s is claimed before its time",
+		     subject_name(s));
+		MUST(o->w, t->started_once == s->started_once,
+		     "the recorded start of %s is not what it was", subject_name(s));
+	}
+}
+
+static void counted(struct oracle *o, const uint64_t *counts, const uint64_t *finals,
+		    uint64_t queued)
+{
+	MUST(o->w, counts[TASK_QUEUED] == queued,
+	     "the store counts %llu queued tasks, there are %llu",
+	     (unsigned long long)counts[TASK_QUEUED], (unsigned long long)queued);
+	for (int s = TASK_COMPLETED; s < TASK_STATE_COUNT; s++)
+		MUST(o->w, counts[s] == finals[s], "the store counts %llu tasks as %s, %llu are",
+		     (unsigned long long)counts[s], task_state_name((enum task_state)s),
+		     (unsigned long long)finals[s]);
+}
+
+static void put_group(struct oracle *o, const struct store_put_group *c)
+{
+	struct group_model *g = oracle_group(o, c->group->id);
+	MUST(o->w, c->op.ret == 0 && g, "a group is refused, or nobody asked for it");
+	g->durable = true;
+}
+
+static void dropped(struct oracle *o, const struct store_op *op)
+{
+	if (op->kind == STORE_CANCEL) {
+		const struct store_cancel *c = CALL(store_cancel, op);
+		if (op->ret == 0)
+			end(o, durable(o, c->task, "CANCEL"), TASK_CANCELLED, REASON_CANCELLED, 0,
+			    c->ret_finish_seq);
+		else if (op->ret == FH_EFINAL)
+			MUST(o->w, durable(o, c->task, "CANCEL")->final,
+			     "a task cannot be cancelled because it is final, and it is not");
+		return;
+	}
+	const struct store_expire *x = CALL(store_expire, op);
+	for (uint32_t i = 0; i < x->ret_count; i++)
+		end(o, durable(o, x->ret_expired[i].task, "EXPIRE"), TASK_FAILED, REASON_EXPIRED, 0,
+		    x->ret_expired[i].finish_seq);
+}
+
+static void commit_one(struct oracle *o, const struct store_op *op)
+{
+	switch (op->kind) {
+	case STORE_SUBMIT:
+		submitted(o, CALL(store_submit, op));
+		break;
+	case STORE_FINISH:
+		for (uint32_t i = 0; i < CALL(store_finish, op)->count; i++)
+			finished(o, &CALL(store_finish, op)->items[i]);
+		break;
+	case STORE_RETRY:
+		for (uint32_t i = 0; i < CALL(store_retry, op)->count; i++)
+			retried(o, &CALL(store_retry, op)->items[i]);
+		break;
+	case STORE_START: {
+		struct subject *s = durable(o, CALL(store_start, op)->task, "START");
+		MUST(o->w, op->ret == 0 && s->wish->options.at_most_once && !s->started_once,
+		     "a start of %s is recorded", subject_name(s));
+		s->started_once = true;
+		s->attempt = CALL(store_start, op)->attempt;
+		break;
+	}
+	case STORE_CLAIM:
+		claimed(o, CALL(store_claim, op));
+		break;
+	case STORE_CANCEL:
+	case STORE_EXPIRE:
+		dropped(o, op);
+		break;
+	case STORE_PUT_GROUP:
+		put_group(o, CALL(store_put_group, op));
+		break;
+	case STORE_LIST_FINISHED:
+		listed(o, CALL(store_list_finished, op));
+		break;
+	case STORE_GET_TASK:
+		if (op->ret == 0)
+			oracle_read(o, &CALL(store_get_task, op)->ret_task,
+				    &CALL(store_get_task, op)->ret_result,
+				    CALL(store_get_task, op)->want & STORE_WANT_RESULT);
+		break;
+	case STORE_GET_TASKS:
+		for (uint32_t i = 0; i < CALL(store_get_tasks, op)->ret_filled; i++)
+			if (CALL(store_get_tasks, op)->ret_views[i].known)
+				read_view(o, &CALL(store_get_tasks, op)->ret_views[i],
+					  CALL(store_get_tasks, op)->want);
+		break;
+	case STORE_STATS:
+		counted(o, CALL(store_stats, op)->ret_counts, o->finals, o->live);
+		break;
+	case STORE_GET_GROUP:
+		if (op->ret == 0) {
+			const struct group_rec *g = &CALL(store_get_group, op)->ret_group;
+			const struct group_model *m = oracle_group(o, g->id);
+			MUST(o->w, m && m->durable && m->total == g->total,
+			     "the store's group is not what it was");
+			counted(o, g->counts, m->counts, m->counts[TASK_QUEUED]);
+		}
+		break;
+	default:
+		break;
+	}
+}
+
+void oracle_commit(struct oracle *o, struct store_op *const *ops, size_t count)
+{
+	o->commits++;
+	for (size_t i = 0; i < count; i++)
+		commit_one(o, ops[i]);
+}
+
+void oracle_delivered(struct oracle *o)
+{
+	o->delivered = o->commits;
+}
+
+void oracle_start(struct oracle *o, const struct store_recovery *r)
+{
+	MUST(o->w, r->generation > o->generation, "generation %u comes after %u", r->generation,
+	     o->generation);
+	o->generation = r->generation;
+	MUST(o->w, r->live == o->live && r->live_bytes == o->live_bytes,
+	     "a start finds %llu tasks with %llu bytes, there are %llu with %llu",
+	     (unsigned long long)r->live, (unsigned long long)r->live_bytes,
+	     (unsigned long long)o->live, (unsigned long long)o->live_bytes);
+	oracle_delivered(o);
+}

@@ -1,0 +1,38 @@
+/* The inside of the oracle, for its files. */
+#ifndef FARHAND_SIM_ORACLE_PRIV_H
+#define FARHAND_SIM_ORACLE_PRIV_H
+
+#include "base/map.h"
+#include "oracle.h"
+#include "world.h"
+
+struct oracle {
+	struct world *w;
+	struct subject **subjects;
+	uint32_t count, room;
+	struct subject **told; /* those that clients know */
+	uint32_t told_count;
+	struct map by_id;
+	struct group_model **groups;
+	uint32_t group_count;
+	struct group_model **told_groups;
+	uint32_t told_group_count;
+	uint64_t moments;
+	uint32_t generation;
+	uint64_t commits, delivered; /* all that was committed up to `delivered` has been told */
+	uint64_t live, live_bytes, finals[TASK_STATE_COUNT], last_seq;
+};
+
+/* Short text for a task in a message. */
+const char *subject_name(const struct subject *s);
+
+/* Whether a child has begun this attempt, as sent by the dispatcher that lives now. */
+bool oracle_has_begun(const struct oracle *o, struct subject *s, uint32_t attempt);
+
+struct group_model *oracle_group(const struct oracle *o, struct fh_id id);
+
+/* A record as the store gives it back, against the model. */
+void oracle_read(struct oracle *o, const struct task_rec *t, const struct task_result *r,
+		 bool with_result);
+
+#endif

@@ -1,0 +1,226 @@
+#include "runner.h"
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "oracle.h"
+#include "world.h"
+
+enum { GRACE_US = 2000, RESPAWN_MAX_US = 20000 };
+
+void runner_model_init(struct runner_model *r, struct world *w, uint32_t slots)
+{
+	*r = (struct runner_model){ .w = w, .slots = slots };
+	r->ready_us = w->now_us + 1 + rng_skewed(&w->rng, 50000);
+}
+
+void runner_model_release(struct runner_model *r)
+{
+	while (r->news_len > 0) {
+		struct news n = runner_model_news(r);
+		task_result_release(&n.result);
+	}
+}
+
+static struct news *tell(struct runner_model *r, enum session_event_kind kind, uint32_t slot,
+			 uint64_t job)
+{
+	FH_ASSERT_CMP(r->news_len, <, NEWS_MAX);
+	struct news *n = &r->news[(r->news_first + r->news_len++) % NEWS_MAX];
+	*n = (struct news){ .event = { .kind = kind, .slot = { .slot = slot, .job = job } } };
+	return n;
+}
+
+struct news runner_model_news(struct runner_model *r)
+{
+	FH_ASSERT_CMP(r->news_len, >, 0);
+	struct news n = r->news[r->news_first];
+	r->news_first = (r->news_first + 1) % NEWS_MAX;
+	r->news_len--;
+	if (n.event.kind == SESSION_EV_SLOT_READY)
+		r->children[n.event.slot.slot].up = true;
+	return n;
+}
+
+/* ---- the pipe of a child ---- */
+
+static void schedule_head(struct runner_model *r, struct child *c)
+{
+	struct rng *rng = &r->w->rng;
+	if (c->len == 0)
+		return;
+	struct job *j = &c->pipe[0];
+	j->begins_us = r->w->now_us + 1 + rng_skewed(rng, 20);
+	j->ends_us = script_act(&j->script, j->token.attempt) == ACT_HANG
+			     ? INT64_MAX
+			     : j->begins_us + script_run_us(&j->script, j->token.attempt);
+}
+
+static void drop_head(struct child *c)
+{
+	c->len--;
+	for (uint32_t i = 0; i < c->len; i++)
+		c->pipe[i] = c->pipe[i + 1];
+}
+
+/* The head is over, in this way. */
+static void finish(struct runner_model *r, uint32_t slot, enum task_state state,
+		   enum task_reason reason, bool with_value)
+{
+	struct child *c = &r->children[slot];
+	struct job j = c->pipe[0];
+	struct news *n = tell(r, SESSION_EV_FINISHED, slot, j.number);
+	n->result = (struct task_result){ .state = state, .reason = reason };
+	n->result.run_us = (uint32_t)(j.begun ? r->w->now_us - j.begins_us : 0);
+	n->result.finished_ms = world_wall_ms(r->w);
+	if (with_value)
+		n->result.value =
+			script_value_blob(script_value(&j.script, j.task, j.token.attempt));
+	if (state == TASK_FAILED) {
+		n->result.error_type = fh_strdup("builtins.ValueError");
+		n->retry_match = script_act(&j.script, j.token.attempt) == ACT_MATCHED;
+	}
+	n->event.slot.state = state;
+	n->event.slot.reason = reason;
+	n->event.slot.run_us = n->result.run_us;
+	drop_head(c);
+}
+
+/* The child is gone: what had not begun comes back, a new one is forked. */
+static void die(struct runner_model *r, uint32_t slot)
+{
+	struct child *c = &r->children[slot];
+	for (uint32_t i = 0; i < c->len; i++)
+		(void)tell(r, SESSION_EV_RETURNED, slot, c->pipe[i].number);
+	c->len = 0;
+	c->up = false;
+	c->up_us = r->w->now_us + 1 + rng_skewed(&r->w->rng, RESPAWN_MAX_US);
+	(void)tell(r, SESSION_EV_SLOT_DOWN, slot, 0);
+}
+
+bool runner_model_run(struct runner_model *r, uint32_t slot, const struct job *job)
+{
+	struct child *c = &r->children[slot];
+	if (!c->up || c->len == PIPE_MAX)
+		return false;
+	if (c->len > 0 && !r->w->calm && rng_chance(&r->w->rng, 30))
+		return false; /* its socket is full */
+	c->pipe[c->len++] = *job;
+	if (c->len == 1)
+		schedule_head(r, c);
+	return true;
+}
+
+void runner_model_steal(struct runner_model *r, uint32_t slot)
+{
+	struct child *c = &r->children[slot];
+	for (uint32_t i = 1; i < c->len; i++)
+		(void)tell(r, SESSION_EV_RETURNED, slot, c->pipe[i].number);
+	if (c->len > 1)
+		c->len = 1;
+}
+
+void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job, enum task_reason reason)
+{
+	struct child *c = &r->children[slot];
+	enum task_state state = reason == REASON_CANCELLED ? TASK_CANCELLED : TASK_FAILED;
+	for (uint32_t i = 0; i < c->len; i++) {
+		struct job *j = &c->pipe[i];
+		if (j->number != job || j->killed)
+			continue;
+		if (i == 0) {
+			j->killed = reason;
+			j->killed_us = r->w->now_us + rng_below(&r->w->rng, GRACE_US);
+			return;
+		}
+		struct news *n = tell(r, SESSION_EV_FINISHED, slot, job);
+		n->result = (struct task_result){ .state = state, .reason = reason };
+		n->event.slot.state = state;
+		n->event.slot.reason = reason;
+		for (c->len--; i < c->len; i++)
+			c->pipe[i] = c->pipe[i + 1];
+		return;
+	}
+}
+
+/* ---- time ---- */
+
+static int64_t head_next_us(const struct child *c)
+{
+	const struct job *j = &c->pipe[0];
+	int64_t at = j->begun ? j->ends_us : j->begins_us;
+	return j->killed && j->killed_us < at ? j->killed_us : at;
+}
+
+static void advance_head(struct runner_model *r, uint32_t slot)
+{
+	struct child *c = &r->children[slot];
+	struct job *j = &c->pipe[0];
+	if (j->killed && j->killed_us <= r->w->now_us) {
+		finish(r, slot, j->killed == REASON_CANCELLED ? TASK_CANCELLED : TASK_FAILED,
+		       j->killed, false);
+		die(r, slot);
+	} else if (!j->begun) {
+		j->begun = true;
+		oracle_begun(r->w->oracle, j->task, j->token);
+		if (j->announce || rng_chance(&r->w->rng, 500))
+			(void)tell(r, SESSION_EV_STARTED, slot, j->number);
+	} else {
+		enum act act = script_act(&j->script, j->token.attempt);
+		bool dies = act == ACT_CRASH || act == ACT_MEMORY;
+		finish(r, slot, script_state(act), script_reason(act), true);
+		if (dies)
+			die(r, slot);
+		else
+			schedule_head(r, c);
+	}
+}
+
+bool runner_model_advance(struct runner_model *r)
+{
+	int64_t now_us = r->w->now_us;
+	if (r->ready_us) {
+		if (now_us < r->ready_us)
+			return false;
+		r->ready_us = 0;
+		tell(r, SESSION_EV_READY, 0, 0)->event.runtime = "cp311";
+	}
+	uint32_t first = rng_below(&r->w->rng, r->slots);
+	for (uint32_t i = 0; i < r->slots && r->news_len < NEWS_MAX - 2 * PIPE_MAX; i++) {
+		uint32_t slot = (first + i) % r->slots;
+		struct child *c = &r->children[slot];
+		if (!c->up && c->up_us <= now_us) {
+			c->up_us = INT64_MAX;
+			(void)tell(r, SESSION_EV_SLOT_READY, slot, 0);
+		} else if (c->up && c->len > 0 && head_next_us(c) <= now_us) {
+			advance_head(r, slot);
+		}
+	}
+	return r->news_len > 0;
+}
+
+int64_t runner_model_next_us(const struct runner_model *r)
+{
+	if (r->news_len > 0)
+		return r->w->now_us;
+	if (r->ready_us)
+		return r->ready_us;
+	int64_t next_us = INT64_MAX;
+	for (uint32_t i = 0; i < r->slots; i++) {
+		const struct child *c = &r->children[i];
+		int64_t at = !c->up ? c->up_us : c->len > 0 ? head_next_us(c) : INT64_MAX;
+		next_us = at < next_us ? at : next_us;
+	}
+	return next_us;
+}
+
+uint64_t runner_model_hash(const struct runner_model *r)
+{
+	uint64_t hash = r->news_len;
+	for (uint32_t i = 0; i < r->slots; i++) {
+		const struct child *c = &r->children[i];
+		hash = hash * 31 + c->up;
+		for (uint32_t k = 0; k < c->len; k++)
+			hash = hash * UINT64_C(0x9E3779B97F4A7C15) + c->pipe[k].number;
+	}
+	return hash;
+}

@@ -1,0 +1,82 @@
+/* What the oracle knows of a task, a group and a request. A task is a `subject` from the moment a
+ * client proposes it: a request that is sent again proposes new ids each time, and the store lets
+ * one of the tries in, at most. */
+#ifndef FARHAND_SIM_SUBJECT_H
+#define FARHAND_SIM_SUBJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/id.h"
+#include "base/record.h"
+#include "script.h"
+#include "wire/msg.h"
+
+enum { BATCH_MAX = 24, TOKENS_MAX = 64 };
+
+struct group_model {
+	struct fh_id id;
+	bool durable, told;
+	uint64_t total, counts[TASK_STATE_COUNT];
+	/* Who follows it by cursor */
+	bool following;
+	uint64_t cursor, delivered;
+};
+
+/* What a client asks for in one item. */
+struct wish {
+	struct script script;
+	struct task_options options;
+	uint32_t function; /* index; FUNCTIONS: one that is not there */
+	uint32_t bytes;
+};
+
+struct request {
+	uint32_t index;
+	bool keyed, single, wants_group;
+	char key[24];
+	struct group_model *into; /* an existing group, or NULL */
+	uint32_t count;
+	struct wish wishes[BATCH_MAX];
+	uint32_t tries;
+	bool in_flight, settled; /* settled: a definite answer has come */
+	bool accepted;
+	int64_t send_us;
+	/* The oracle's */
+	uint32_t durable_try; /* 0: none yet */
+	struct fh_id durable_ids[BATCH_MAX];
+	struct group_model *durable_group;
+};
+
+struct subject {
+	struct fh_id id;
+	struct request *request;
+	const struct wish *wish;
+	uint32_t try;
+	struct group_model *group; /* or NULL */
+	bool refused;		   /* a client was told: never */
+	bool durable, told;
+	uint64_t asked_at, told_at; /* order of the moments when it was asked for and accepted */
+
+	/* As the store must have it */
+	uint32_t attempt, failures, losses;
+	bool started_once;
+	int64_t due_ms; /* 0: at once */
+	bool final;
+	enum task_state state;
+	enum task_reason reason;
+	uint64_t value, finish_seq;
+	uint64_t durable_commit, final_commit; /* numbers of commits */
+	bool told_final;
+	uint32_t delivered; /* how often the group's follower has got it */
+
+	bool cancel_asked;
+
+	/* At the workers */
+	struct task_token tokens[TOKENS_MAX];
+	uint64_t peers[TOKENS_MAX];
+	uint32_t token_count;
+	bool begun[TOKENS_MAX]; /* by a child */
+};
+
+#endif

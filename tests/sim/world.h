@@ -1,0 +1,64 @@
+/* The simulated world: one thread, one virtual clock, one stream of chance. In it live the real
+ * dispatcher over the real core, the real memory store with commits by hand, the real in-process
+ * transport and the real worker sessions; models of runners; clients; faults; and the oracle, which
+ * watches at three boundaries: what clients are told, what the store commits, what workers are
+ * sent. */
+#ifndef FARHAND_SIM_WORLD_H
+#define FARHAND_SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "knobs.h"
+#include "rng.h"
+#include "store/store.h"
+
+struct dispatch;
+struct oracle;
+struct tap;
+struct hub;
+struct host;
+struct clients;
+
+struct world {
+	uint64_t seed;
+	bool verbose;
+	struct rng rng;
+	struct knobs knobs;
+	int64_t now_us;			      /* monotonic */
+	int64_t wall_offset_us, wall_most_us; /* wall = monotonic + offset; the largest offset */
+	uint64_t turn, hash;
+	uint32_t life;		  /* of the dispatcher: 1 is the first */
+	bool calm;		  /* no more faults, no more load */
+	bool crashing;		  /* the calls that come back now come from a broken connection */
+	bool woken;		  /* the dispatcher has work */
+	int64_t stalled_until_us; /* the store commits nothing before */
+	struct tap *tap;
+	struct dispatch *dispatch;
+	struct hub *hub;
+	struct host *hosts[HOSTS_MAX];
+	struct clients *clients;
+	struct oracle *oracle;
+	uint64_t crashes, commits, calls;
+};
+
+/* Runs one seed to its end; returns the hash of its history. A violation prints the seed and what
+ * was violated, and ends the process with 1. */
+uint64_t world_run(uint64_t seed, bool verbose);
+
+/* Wall clock, Unix milliseconds; and the latest that it can have shown by now. */
+int64_t world_wall_ms(const struct world *w);
+int64_t world_wall_most_ms(const struct world *w);
+
+_Noreturn void world_fail(struct world *w, const char *fmt, ...) FH_PRINTF(2, 3);
+void world_note(struct world *w, const char *fmt, ...) FH_PRINTF(2, 3); /* with --verbose */
+
+/* What must hold, in words that the reader of a failure understands. */
+#define MUST(w, cond, ...)                          \
+	do {                                        \
+		if (!(cond))                        \
+			world_fail(w, __VA_ARGS__); \
+	} while (0)
+
+#endif
