@@ -217,6 +217,26 @@ static void an_overdue_task_is_stolen_from(void **state)
 	pool_stop(&p);
 }
 
+static void a_result_that_there_was_no_memory_for_is_said_later(void **state)
+{
+	(void)state;
+	struct pool p;
+	start(&p, 1);
+	assign(&p, 1, false);
+	struct task_result result = { .state = TASK_FAILED,
+				      .reason = REASON_EXCEPTION,
+				      .error_type = fh_strdup("builtins.OSError") };
+	fh_mem_fail_after(1);
+	runner_model_finish(runner_model(), 0, &result, false);
+	fh_mem_fail_after(0);
+	pool_settle(&p);
+	assert_int_equal(p.result_count[1], 0);
+	assert_int_equal(pool_stats(&p).unacknowledged, 1);
+	pool_until(&p, p.result_count[1] == 1);
+	assert_string_equal(p.results[1].error_type, "builtins.OSError");
+	pool_stop(&p);
+}
+
 static void a_heartbeat_lists_what_is_held(void **state)
 {
 	(void)state;
@@ -326,6 +346,7 @@ int main(void)
 		cmocka_unit_test(a_full_socket_takes_more_after_an_answer),
 		cmocka_unit_test(a_host_in_trouble_costs_the_attempt),
 		cmocka_unit_test(an_overdue_task_is_stolen_from),
+		cmocka_unit_test(a_result_that_there_was_no_memory_for_is_said_later),
 		cmocka_unit_test(a_heartbeat_lists_what_is_held),
 		cmocka_unit_test(broken_is_said_once_and_healed),
 		cmocka_unit_test(a_drained_agent_says_bye),
