@@ -44,8 +44,9 @@ CHILD_FDS = 6  # that come with FORK: job socket, file, both ends of the pipes f
 CONFIG_BODY = struct.Struct("=QQ")  # result_max, log_max; then the paths, each ended by NUL
 
 # Job socket. To the child: kind, flags, function's place, length of the retry classes, job, memory
-# limit, function's version; then the retry classes and the pickle. From the child, HELLO, STARTED
-# (with the resident bytes that it began with) and GIVEN_BACK (1: and the child ends) in that form.
+# limit (of a function: its serialiser), function's version; then the retry classes and the pickle.
+# From the child, in the same form: HELLO, STARTED (with the resident bytes that it began with),
+# GIVEN_BACK (1: and the child ends).
 FRAME = struct.Struct("=BBHIQQQ")
 FUNCTION, JOB = 1, 2
 HELLO, STARTED, RESULT, GIVEN_BACK = 3, 4, 5, 6
@@ -366,6 +367,7 @@ class Child:
         self.result_max = result_max
         self.functions = [None] * FUNCTIONS_MAX  # callables; bytes until the first use
         self.versions = [0] * FUNCTIONS_MAX
+        self.serialisers = [0] * FUNCTIONS_MAX
         self.surroundings = Surroundings(pipes, log_max)
         self.pid = os.getpid()
 
@@ -393,6 +395,7 @@ class Child:
                 return True
         if kind == FUNCTION:
             self.functions[place], self.versions[place] = body, version
+            self.serialisers[place] = memory
             return False
         if self.versions[place] != version:  # the worker has taken back what came before
             self.say(GIVEN_BACK, job)
@@ -433,14 +436,15 @@ class Child:
             try:
                 data = dumps(value, 5)
             except BaseException as error:
-                data = dump_by_force(value, error)
+                data = dump_by_force(value, error, self.serialisers[place])
             if len(data) > self.result_max:
                 failure = too_large(len(data), self.result_max)
         except BaseException as error:
             if limits:
                 restore_memory(limits)
             ran = ran or clock()
-            failure = explain(stage, error, classes, self.result_max)
+            failure = explain(stage, error, classes, self.result_max,
+                              self.serialisers[place])
         if self.surroundings.noticed and os.getpid() != self.pid:
             os._exit(0 if failure is None else 1)  # a copy that it forked: the parent answers
         return data, failure, decoded or ran, ran

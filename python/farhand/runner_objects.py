@@ -16,6 +16,8 @@ import types
 # Reasons, numbered as in the worker; 0 is success.
 DONE, EXCEPTION, MEMORY, UNDECODABLE, UNSERIALISABLE, RESULT_TOO_LARGE = 0, 1, 3, 6, 7, 8
 
+DILL = 1  # of the serialisers, numbered as in the worker
+
 TEXT_MAX = 64 * 1024  # bytes of a message or a traceback
 OUR_FOLDER = os.path.dirname(__file__)
 
@@ -90,6 +92,11 @@ class Unserialisable(Exception):
     """No serialiser takes the value."""
 
 
+# A class that cloudpickle has rebuilt does not know whether it was defined inside of another one or
+# of a function. Farhand's client says where its script has the class, in this attribute.
+PATH = "__farhand_path__"
+
+
 class Lender:
     """While it is open, classes and functions that the client has and this process cannot import
     resolve by their names, so that a pickle refers to them and the client gets its own ones. These
@@ -115,25 +122,23 @@ class Lender:
         mapping[name] = value
 
     def lend(self, thing):
-        """True when the class or function now resolves by its name although it is not ours."""
-        module, path = thing.__module__, thing.__qualname__
-        if type(module) is not str or type(path) is not str or "<" in path:
-            return False
-        if not self.is_missing(module):
-            return False
+        """The name by which the class or function now resolves, or None: it is ours, or nobody
+        knows its name."""
+        module, path = thing.__module__, known_path(thing)
+        if type(module) is not str or type(path) is not str or not self.is_missing(module):
+            return None
         home, names = self.module(module), path.split(".")
         for name in names[:-1]:
-            inner = getattr(home, name, None)
-            if inner is None:
+            inner = vars(home).get(name)
+            if type(inner) is not types.SimpleNamespace and not isinstance(inner, type):
                 inner = types.SimpleNamespace()
                 self.put(vars(home), name, inner)
             home = inner
-        if getattr(home, names[-1], None) is thing:
-            return True
-        if type(home) not in (types.ModuleType, types.SimpleNamespace):
-            return False
-        self.put(vars(home), names[-1], thing)
-        return True
+        if vars(home).get(names[-1]) is not thing:
+            if isinstance(home, type):
+                return None
+            self.put(vars(home), names[-1], thing)
+        return path
 
     def is_missing(self, module):
         if module not in self.missing:
@@ -151,23 +156,42 @@ class Lender:
         return sys.modules[name]
 
 
+def known_path(thing):
+    """Where the module of a class or function has it, as far as that is certain; else None.
+    (cloudpickle pickles a class by value so that in the client's process it is the same again.)"""
+    if isinstance(thing, type):
+        path = vars(thing).get(PATH)
+        if path:
+            return path
+        rebuilt = getattr(sys.modules.get("cloudpickle.cloudpickle"),
+                          "_DYNAMIC_CLASS_TRACKER_BY_CLASS", ())
+        if thing in rebuilt:
+            return None
+    elif thing.__module__ != "__main__" or "." in thing.__qualname__:
+        return None  # a method, or made by code that made up a module
+    return None if "<" in thing.__qualname__ else thing.__qualname__
+
+
 def lending(pickler, lender):
     """A pickler class, extended so that what can be lent is pickled by reference."""
 
     class Lending(pickler):
         def reducer_override(self, thing):
-            if issubclass(type(thing), (type, types.FunctionType)) and lender.lend(thing):
-                return NotImplemented
+            if issubclass(type(thing), (type, types.FunctionType)):
+                path = lender.lend(thing)
+                if path:
+                    return path
             inherited = getattr(super(), "reducer_override", None)
             return inherited(thing) if inherited else NotImplemented
 
     return Lending
 
 
-def picklers():
-    """What is tried after the plain pickler: references first, then by value."""
+def picklers(client_has):
+    """What is tried after the plain pickler: references first, then by value, with the serialiser
+    first that the client is known to have."""
     yield pickle.Pickler
-    for name in ("cloudpickle", "dill"):
+    for name in ("dill", "cloudpickle") if client_has == DILL else ("cloudpickle", "dill"):
         try:
             yield __import__(name).Pickler
         except Exception:
@@ -180,9 +204,9 @@ def dump_with(pickler, value, lender):
     return file.getvalue()
 
 
-def dump_by_force(value, error):
+def dump_by_force(value, error, client_has):
     """What pickle alone did not take. MemoryError, or Unserialisable with the clearest reason."""
-    for pickler in picklers():
+    for pickler in picklers(client_has):
         try:
             with Lender() as lender:
                 return dump_with(pickler, value, lender)
@@ -242,10 +266,10 @@ def formatted(error):
         return "%s: %s\n" % (name_of(type(error)), text_of(error))
 
 
-def dump_exception(error, size_max):
+def dump_exception(error, size_max, client_has):
     """The exception itself, if the client can load it; else a RuntimeError that tells of it."""
     try:
-        for pickler in picklers():
+        for pickler in picklers(client_has):
             with Lender() as lender:
                 try:
                     data = dump_with(pickler, error, lender)
@@ -270,7 +294,7 @@ def matches(error, classes):
     return any(name_of(cls) in wanted for cls in type(error).__mro__)
 
 
-def explain(stage, error, classes, size_max):
+def explain(stage, error, classes, size_max, client_has):
     """What is answered for a failed job: (reason, value, type, message, traceback, match)."""
     try:
         reason = MEMORY if isinstance(error, MemoryError) else stage
@@ -278,9 +302,9 @@ def explain(stage, error, classes, size_max):
             error = advised(error)
         if reason == UNSERIALISABLE:
             error = TypeError(text_of(error))
-        answer = (reason, dump_exception(error, size_max), encoded(name_of(type(error))),
-                  encoded(text_of(error)), encoded(formatted(error)),
-                  bool(classes) and matches(error, classes))
+        data = dump_exception(error, size_max, client_has)
+        answer = (reason, data, encoded(name_of(type(error))), encoded(text_of(error)),
+                  encoded(formatted(error)), bool(classes) and matches(error, classes))
         error.__traceback__ = None  # it holds everything that the job had in its hands
         return answer
     except BaseException as another:

@@ -153,24 +153,25 @@ static unsigned place_of(const struct channel *c, struct fh_id function, bool *r
 	return oldest;
 }
 
-int channel_send(struct channel *c, struct fh_id function, const struct blob *callable,
+int channel_send(struct channel *c, const struct runner_function *function,
 		 struct frame_request head, const char *classes, const struct blob *payload,
 		 bool *ret_in_file)
 {
 	if (classes && strlen(classes) > FRAME_CLASSES_MAX)
 		return FH_EINVAL;
 	bool known;
-	unsigned place = place_of(c, function, &known);
+	unsigned place = place_of(c, function->id, &known);
 	head.place = (uint16_t)place;
 	if (!known) {
 		struct frame_request f = { .kind = FRAME_FUNCTION,
 					   .place = head.place,
 					   .job = head.job,
+					   .bytes = function->serializer,
 					   .version = ++c->clock };
-		int ret = send_frame(c, f, NULL, callable, &c->file_owed);
+		int ret = send_frame(c, f, NULL, function->payload, &c->file_owed);
 		if (ret)
 			return ret;
-		c->functions[place].id = function;
+		c->functions[place].id = function->id;
 		c->functions[place].version = f.version;
 	}
 	c->functions[place].used = ++c->clock;

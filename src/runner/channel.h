@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/id.h"
 #include "runner/frame.h"
+#include "runner/runner.h"
 
 struct channel {
 	int own, childs; /* -1: closed */
@@ -43,7 +44,7 @@ void channel_close(struct channel *c);
  * flags and limit; `classes` may be NULL. FH_EAGAIN: the socket is full; FH_EINVAL: the classes are
  * too long; FH_ENOMEM, FH_EIO. The job was not sent then. *ret_in_file: channel_free_region() is to
  * be called when the job is over or was taken back. */
-int channel_send(struct channel *c, struct fh_id function, const struct blob *callable,
+int channel_send(struct channel *c, const struct runner_function *function,
 		 struct frame_request head, const char *classes, const struct blob *payload,
 		 bool *ret_in_file) FH_MUST_USE;
 void channel_free_region(struct channel *c);

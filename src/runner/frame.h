@@ -61,8 +61,8 @@ struct frame_request {
 	uint16_t place; /* of the function in the child */
 	uint32_t classes_len;
 	uint64_t job;	/* for FUNCTION: the job before which it goes */
-	uint64_t bytes; /* JOB: memory limit, 0: none; STARTED: resident bytes; GIVEN_BACK: 1 if
-			   the child ends */
+	uint64_t bytes; /* JOB: memory limit, 0: none; FUNCTION: enum serializer; STARTED:
+			   resident bytes; GIVEN_BACK: 1 if the child ends */
 	/* Every FUNCTION has a number of its own in the life of a child, and a JOB names the one
 	 * that it needs. When jobs are taken back while the child reads, it can come to a JOB whose
 	 * FUNCTION was taken: it finds another number in that place and gives the job back. */

@@ -270,8 +270,8 @@ int runner_run(struct runner *r, unsigned slot, const struct runner_job *job)
 	if (s->given + 1 == recycle_jobs)
 		head.flags |= FRAME_LAST;
 	bool in_file;
-	int ret = channel_send(&s->channel, job->function->id, job->function->payload, head,
-			       job->retry_classes, job->payload, &in_file);
+	int ret = channel_send(&s->channel, job->function, head, job->retry_classes, job->payload,
+			       &in_file);
 	if (ret == 0)
 		job_push(s, job, in_file);
 	return ret;

@@ -67,9 +67,10 @@ struct runner_handler {
 	void (*slot_ready)(void *ctx, unsigned slot);
 	/* The child has begun this job; at most one job of a slot has begun and not finished. */
 	void (*started)(void *ctx, unsigned slot, uint64_t job);
-	/* The job is over; the result is the callee's. Reason CRASH for a child that died under it,
-	 * WORKER_LOST when it was lost without its own doing (the template died), or what kill()
-	 * said. `retry_match`: its exception is an instance of one of `retry_classes`. */
+	/* The job is over; the result is the callee's. Without Python's word (a crash, a kill) it
+	 * has no value, and error_type is the reason's name. Reason CRASH for a child that died
+	 * under it, WORKER_LOST when it was lost without its own doing (the template died), or what
+	 * kill() said. `retry_match`: its exception is an instance of one of `retry_classes`. */
 	void (*finished)(void *ctx, unsigned slot, uint64_t job, struct task_result *own_result,
 			 bool retry_match);
 	/* The job was waiting in the child's socket and has not begun: it is the caller's again. */
@@ -86,12 +87,15 @@ struct runner_handler {
 int runner_new(const struct runner_config *config, const struct runner_handler *handler,
 	       struct runner **ret_runner, struct fh_err *err) FH_MUST_USE;
 
-/* Ends all children and the template at once (SIGKILL), reaps them, calls nothing back. */
+/* Ends all children and the template at once (SIGKILL), reaps them, calls nothing back. Not to be
+ * called from inside a callback. Nulls the pointer; accepts a pointer to NULL. */
 void runner_free(struct runner **r);
 
 /* Gives a job to a slot that is ready and holds fewer than RUNNER_PIPE_MAX. Jobs of one slot run
- * one after the other, in order. FH_EAGAIN: the child's socket is full (it holds at least one job);
- * FH_ECLOSED: the slot is not ready; FH_ENOMEM; FH_EIO. Nothing was taken then. */
+ * one after the other, in order. FH_EAGAIN: the child's socket is full (it holds at least one job,
+ * or events of this slot wait for the loop); FH_ECLOSED: the slot is not ready, or will not be for
+ * long, because its child is on its way out (`slot_down` follows); FH_EINVAL: the retry classes are
+ * longer than 4000 bytes; FH_ENOMEM; FH_EIO. Nothing was taken then. */
 int runner_run(struct runner *r, unsigned slot, const struct runner_job *job) FH_MUST_USE;
 
 /* Takes back what waits behind the job that the slot is running: `returned` for each, race-free: a
@@ -102,7 +106,8 @@ void runner_steal(struct runner *r, unsigned slot);
  * everything that descends from it. `finished` comes with state FAILED and this reason (TIMEOUT,
  * MEMORY), or CANCELLED for CANCELLED. If the job has just finished, nothing happens to the next
  * one; a job that is still waiting in the socket is taken back and finished with the same reason.
- * FH_ENOTFOUND: the slot does not hold it. */
+ * In every case the other jobs that wait in the socket are `returned`: a child that may die reads
+ * no more. FH_ENOTFOUND: the slot does not hold it. */
 int runner_kill(struct runner *r, unsigned slot, uint64_t job, enum task_reason why) FH_MUST_USE;
 
 #endif

@@ -1,6 +1,7 @@
 /* The runner's everyday life: jobs, results, failures, output. */
 #include <string.h>
 
+#include "base/mem.h"
 #include "harness.h"
 
 static void a_function_runs_and_its_result_comes_back(void **state)
@@ -65,6 +66,38 @@ static void output_is_captured_for_its_job(void **state)
 	harness_free(h);
 }
 
+static void memory_can_end_anywhere(void **state)
+{
+	(void)state;
+	static const struct runner_handler nobody = { 0 };
+	struct harness *h = harness_new(2);
+	int ret = FH_ENOMEM;
+	for (unsigned n = 1; ret; n++) {
+		struct fh_err err;
+		fh_mem_fail_after(n);
+		ret = runner_new(&h->config, &nobody, &h->runner, &err);
+		assert_true(ret == 0 || ret == FH_ENOMEM);
+		assert_true(n < 100);
+	}
+	fh_mem_fail_after(0);
+	runner_free(&h->runner);
+	harness_start(h);
+	harness_wait_ready(h);
+	for (unsigned n = 1; n <= 8; n++) { /* a result is 5 allocations at most */
+		harness_run(h, 0, n, "say", "Vhello\n");
+		fh_mem_fail_after(n);
+		harness_wait(h, h->jobs[n].finished);
+		fh_mem_fail_after(0);
+		const struct task_result *r = &h->jobs[n].result;
+		if (r->state == TASK_FAILED)
+			assert_int_equal(r->reason, REASON_WORKER_LOST);
+		else
+			expect_int(r, 1);
+	}
+	assert_int_equal(h->downs[0], 0);
+	harness_free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -72,6 +105,7 @@ int main(void)
 		cmocka_unit_test(an_exception_is_told_with_its_traceback),
 		cmocka_unit_test(a_crash_costs_its_own_job_only),
 		cmocka_unit_test(output_is_captured_for_its_job),
+		cmocka_unit_test(memory_can_end_anywhere),
 	};
 	return harness_main("runner_basic", tests, sizeof tests / sizeof tests[0]);
 }
