@@ -1,4 +1,4 @@
-"""The functions of the runner's tests. They do what a user's function may do, by mistake or malice."""
+"""The functions of the runner's tests: what a user's function may do, by mistake or malice."""
 
 import ctypes
 import gc
@@ -106,7 +106,8 @@ def send_frame(kind, job, size):
 
 def send_file(job, kind):
     """A large result, said to be in a file that is none or is shorter."""
-    head = bytes([5, 0, 0, 0, 0, 0, 0, 0]) + job.to_bytes(8, "little") + bytes(24) + (1 << 20).to_bytes(8, "little") + bytes(16)
+    head = bytes([5, 0, 0, 0, 0, 0, 0, 0]) + job.to_bytes(8, "little") + bytes(24)
+    head += (1 << 20).to_bytes(8, "little") + bytes(16)
     if kind == "pipe":
         fd = os.pipe()[0]
     else:
@@ -205,7 +206,7 @@ def change(what):
         os.environ["FARHAND_CHANGED"] = "1"
         del os.environ["PATH"]
     elif what == "environ":
-        os.environ = {"PATH": "/"}
+        os.environ = {"PATH": "/"}  # noqa: B003 - the mistake itself
     elif what == "signals":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
