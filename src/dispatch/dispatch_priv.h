@@ -26,8 +26,8 @@ struct window_task {
 	bool used;
 	struct task_rec rec;
 	struct function *function;
-	int64_t started_ms;
-	struct list running;	   /* in dispatch.running while RUNNING */
+	int64_t started_ms;	   /* 0: no child has begun this attempt */
+	struct list running;	   /* in dispatch.running while it takes a slot */
 	struct task_result result; /* while its end is being recorded */
 };
 

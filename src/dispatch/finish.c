@@ -79,6 +79,7 @@ static void persist_final(struct dispatch *d, const struct core_action *a)
 	struct window_task *t = &d->window[a->ref];
 	struct task_result *r = &t->result;
 	FH_ASSERT(t->used && fh_id_equal(t->rec.id, a->id));
+	list_remove(&t->running); /* its slot may run the next one while this end is recorded */
 	if (a->persist.by_worker) {
 		FH_ASSERT(d->incoming != NULL);
 		*r = d->incoming->result;

@@ -45,7 +45,7 @@ static bool from_window(struct dispatch *d, struct call_get_task *c)
 	if (!core_find(d->core, c->task, &view) || !d->window[view.ref].used)
 		return false;
 	const struct window_task *t = &d->window[view.ref];
-	bool running = !list_empty(&t->running);
+	bool running = t->started_ms != 0;
 	if (!enough(d, c, running))
 		return true;
 	/* An end that is being recorded is not told yet. */

@@ -56,7 +56,7 @@ void dispatch_check(const struct dispatch *d)
 		FH_ASSERT(t->used);
 		running++;
 	}
-	FH_ASSERT_CMP(running, >=, counts.running);
+	FH_ASSERT_CMP(running, ==, counts.running);
 	size_t pos = 0, feeds = 0;
 	for (const struct feed *f; (f = map_next(&d->feeds, &pos)); feeds++) {
 		FH_ASSERT(!f->ready || f->final <= f->total);
