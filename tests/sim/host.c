@@ -389,6 +389,7 @@ static bool repeat(struct host *h)
 
 bool host_run(struct host *h)
 {
+	runner_model_observe(&h->runner);
 	if (repeat(h))
 		return true;
 	switch (rng_below(&h->w->rng, 3)) {
@@ -413,9 +414,9 @@ int64_t host_next_us(const struct host *h)
 	return next_us;
 }
 
-uint32_t host_slots(const struct host *h)
+bool host_has_drained(const struct host *h)
 {
-	return h->runner.slots;
+	return session_is_drained(h->session);
 }
 
 void host_check_rest(const struct host *h)

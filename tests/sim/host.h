@@ -32,8 +32,9 @@ uint64_t host_peer(const struct host *h);
 /* Sends a message that its session knows nothing of. */
 void host_forge(struct host *h, struct wire_msg *own_msg);
 
-uint32_t host_slots(const struct host *h);
-void host_check(const struct host *h);
+/* It was told to drain, holds nothing any more, and would end now. */
+bool host_has_drained(const struct host *h);
+
 uint64_t host_hash(const struct host *h);
 
 /* Ends the process if anything is held though nothing is to be done. */

@@ -33,7 +33,7 @@ struct knobs knobs_draw(struct rng *r)
 	k.hosts = k.local ? 1 : rng_range(r, 1, HOSTS_MAX);
 	k.slots = rng_range(r, 1, HOST_SLOTS_MAX);
 
-	k.submissions = rng_range(r, 10, 60);
+	k.submissions = rng_range(r, 10, 100);
 	k.batch_max = rng_chance(r, 300) ? 24 : rng_range(r, 1, 8);
 	k.calls_max = rng_range(r, 2, 12);
 	k.trouble = rate(r, 600);
@@ -47,6 +47,7 @@ struct knobs knobs_draw(struct rng *r)
 	k.keyed = rng_chance(r, 500) ? 1000 : 600;
 
 	k.crash = rate(r, 12);
+	k.stop = rate(r, 5);
 	k.host_crash = k.local ? 0 : rate(r, 10);
 	k.link_cut = k.local ? 0 : rate(r, 10);
 	k.forge = rate(r, 60);
@@ -58,7 +59,7 @@ struct knobs knobs_draw(struct rng *r)
 	k.run_eager = rng_range(r, 20, 100);
 	k.host_eager = rng_range(r, 10, 100);
 	k.client_eager = rng_range(r, 5, 60);
-	k.turns = rng_range(r, 500, 3000);
+	k.turns = rng_range(r, 500, 6000);
 	return k;
 }
 
@@ -78,8 +79,10 @@ void knobs_print(const struct knobs *k)
 	       "urgent %u, keyed %u\n",
 	       k->trouble, k->delayed, k->expiring, k->retried, k->once, k->limited, k->urgent,
 	       k->keyed);
-	printf("faults: crash %u, host %u, link %u, forge %u, stall %u, pause %u, wall %u; "
+	printf("faults: crash %u, stop %u, host %u, link %u, forge %u, stall %u, pause %u, wall "
+	       "%u; "
 	       "eager: commit %u, run %u, host %u, client %u; %u turns\n",
-	       k->crash, k->host_crash, k->link_cut, k->forge, k->stall, k->pause, k->wall_jump,
-	       k->commit_eager, k->run_eager, k->host_eager, k->client_eager, k->turns);
+	       k->crash, k->stop, k->host_crash, k->link_cut, k->forge, k->stall, k->pause,
+	       k->wall_jump, k->commit_eager, k->run_eager, k->host_eager, k->client_eager,
+	       k->turns);
 }

@@ -22,11 +22,10 @@ struct knobs {
 	uint32_t batch_max, calls_max;
 	uint32_t trouble; /* of a thousand attempts */
 	uint32_t run_max_us;
-	bool only_short;
 	uint32_t delayed, expiring, retried, once, limited, urgent, keyed; /* of a thousand tasks */
 
 	/* Faults, of a thousand turns of the world */
-	uint32_t crash, host_crash, link_cut, forge, stall, pause, wall_jump;
+	uint32_t crash, stop, host_crash, link_cut, forge, stall, pause, wall_jump;
 	/* How eager each part is to do its next piece, 1..100 */
 	uint32_t commit_eager, run_eager, host_eager, client_eager;
 	uint32_t turns; /* of the phase with faults */

@@ -117,7 +117,8 @@ void oracle_told_pending(struct oracle *o, const struct group_model *g, uint64_t
 
 static uint64_t slots_of_all(const struct oracle *o)
 {
-	return (uint64_t)o->w->knobs.slots * o->w->knobs.limits.sessions_max;
+	return (uint64_t)o->w->knobs.slots *
+	       (o->w->knobs.local ? 1 : o->w->knobs.limits.sessions_max);
 }
 
 void oracle_told_group(struct oracle *o, const struct group_rec *g)

@@ -161,7 +161,6 @@ static void advance_head(struct runner_model *r, uint32_t slot)
 		die(r, slot);
 	} else if (!j->begun) {
 		j->begun = true;
-		oracle_begun(r->w->oracle, j->task, j->token);
 		if (j->announce || rng_chance(&r->w->rng, 500))
 			(void)tell(r, SESSION_EV_STARTED, slot, j->number);
 	} else {
@@ -172,6 +171,15 @@ static void advance_head(struct runner_model *r, uint32_t slot)
 			die(r, slot);
 		else
 			schedule_head(r, c);
+	}
+}
+
+void runner_model_observe(const struct runner_model *r)
+{
+	for (uint32_t i = 0; i < r->slots; i++) {
+		const struct job *j = &r->children[i].pipe[0];
+		if (r->children[i].len > 0 && j->begins_us <= r->w->now_us)
+			oracle_begun(r->w->oracle, j->task, j->token);
 	}
 }
 

@@ -58,6 +58,9 @@ void runner_model_steal(struct runner_model *r, uint32_t slot);
 void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job,
 		       enum task_reason reason);
 
+/* Tells the oracle which heads have begun by now: children need nobody's turn to begin. */
+void runner_model_observe(const struct runner_model *r);
+
 /* Lets what is due by now happen; true if there is news to tell. */
 bool runner_model_advance(struct runner_model *r);
 /* The oldest news, the caller's from now on. */

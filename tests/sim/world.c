@@ -124,9 +124,9 @@ static void crash(struct world *w)
 	dispatch_free(&w->dispatch);
 	clients_broken(w->clients);
 	w->crashing = false;
-	if (w->knobs.local)
-		for (uint32_t i = 0; i < w->knobs.hosts; i++)
-			host_free(&w->hosts[i]);
+	w->stopping = false;
+	for (uint32_t i = 0; i < w->knobs.hosts && w->knobs.local; i++)
+		host_free(&w->hosts[i]);
 	oracle_audit(w->oracle);
 	start_dispatcher(w, &recovery);
 	for (uint32_t i = 0; i < w->knobs.hosts; i++)
@@ -179,16 +179,32 @@ static bool fault(struct world *w, uint32_t in_thousand)
 	return rng_chance(&w->rng, in_thousand);
 }
 
+/* An orderly stop is over: nothing was lost in it, or its patience has run out. */
+static bool has_stopped(struct world *w)
+{
+	return w->stopping && (dispatch_idle(w->dispatch) || fault(w, 10));
+}
+
+static void replace_host(struct world *w, uint32_t i)
+{
+	host_free(&w->hosts[i]);
+	w->hosts[i] = host_new(w, i);
+}
+
 static void go_wrong(struct world *w)
 {
 	const struct knobs *k = &w->knobs;
 	uint32_t i = rng_below(&w->rng, k->hosts);
-	if (fault(w, k->crash))
+	if (fault(w, k->crash) || has_stopped(w))
 		crash(w);
+	if (fault(w, k->stop) && !w->stopping) {
+		world_note(w, "an orderly stop");
+		w->stopping = true;
+		dispatch_drain(w->dispatch);
+	}
 	if (fault(w, k->host_crash)) {
 		world_note(w, "host %u dies", i);
-		host_free(&w->hosts[i]);
-		w->hosts[i] = host_new(w, i);
+		replace_host(w, i);
 	}
 	if (fault(w, k->link_cut))
 		host_cut(w->hosts[i]);
@@ -235,9 +251,12 @@ static bool anybody(struct world *w)
 		run_dispatcher(w);
 		did = true;
 	}
-	for (uint32_t i = 0; i < w->knobs.hosts; i++)
+	for (uint32_t i = 0; i < w->knobs.hosts; i++) {
+		if (host_has_drained(w->hosts[i]) && !w->stopping)
+			replace_host(w, i);
 		if (eager(w, w->knobs.host_eager))
 			did |= host_run(w->hosts[i]);
+	}
 	return did;
 }
 
@@ -287,6 +306,8 @@ static void turn(struct world *w)
  * time is not kept waiting by a jump. */
 static void become_calm(struct world *w)
 {
+	if (w->stopping)
+		crash(w);
 	w->calm = true;
 	w->wall_offset_us = w->wall_most_us;
 	w->knobs.client_eager = 100;

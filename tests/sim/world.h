@@ -29,10 +29,11 @@ struct world {
 	int64_t now_us;			      /* monotonic */
 	int64_t wall_offset_us, wall_most_us; /* wall = monotonic + offset; the largest offset */
 	uint64_t turn, hash;
-	uint32_t life;		  /* of the dispatcher: 1 is the first */
-	bool calm;		  /* no more faults, no more load */
-	bool crashing;		  /* the calls that come back now come from a broken connection */
-	bool woken;		  /* the dispatcher has work */
+	uint32_t life; /* of the dispatcher: 1 is the first */
+	bool calm;     /* no more faults, no more load */
+	bool stopping; /* the dispatcher drains, and ends when it is idle or out of patience */
+	bool crashing; /* the calls that come back now come from a broken connection */
+	bool woken;    /* the dispatcher has work */
 	int64_t stalled_until_us; /* the store commits nothing before */
 	struct tap *tap;
 	struct dispatch *dispatch;
