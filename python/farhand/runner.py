@@ -55,27 +55,31 @@ REGION = struct.Struct("=QQ")  # offset, length
 # kind, reason, flags, length of error type, job, started (Unix ms), microseconds of decoding,
 # running and encoding, length of message, of value, of traceback, of stdout, of stderr.
 ANSWER = struct.Struct("=BBHIQqIIIIQIIIxxxx")
+PLAIN = struct.Struct("=BBHIQqIIIIQ16x")  # the same for a short success that printed nothing
 # Flags of an answer. LEAVING: it was the last job, or the child is no longer as it was.
 RETRY_MATCH, OUT_CUT, ERR_CUT, LEAVING = 1, 4, 8, 16
 
 INLINE_MAX = 64 * 1024  # a longer message travels in a memory file
 MESSAGE_MAX = INLINE_MAX + 4096
+PLAIN_MAX = INLINE_MAX - ANSWER.size
 FUNCTIONS_MAX = 64
 PIPE_SIZE = 64 * 1024
-U32 = 0xFFFFFFFF
-TIME_MAX_NS = U32 * 1000  # that an answer can tell: 71 minutes
+TIME_MAX_US = 0xFFFFFFFF  # that an answer can tell: 71 minutes
 SLOW_NS = 50_000  # in less, no process can be started
-THOROUGH_EVERY = 64  # jobs
+THOROUGH_EVERY = 256  # jobs
+MEMORY_KEPT = 16 << 20  # bytes that a child keeps for the next job
 DESCRIPTORS_LEFT = 100  # that the jobs of a child may leave open
 
 # ---- what Linux offers and Python does not -----------------------------------------------------
 
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 15, 36, 38
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 _libc = ctypes.CDLL(None, use_errno=True)
 _no_arg = ctypes.c_ulong(0)
 
 setrlimit = resource.setrlimit  # our own use of it is not a job's
 clock, time_ns, dumps = time.perf_counter_ns, time.time_ns, pickle.dumps
+thread_count = _thread._count
 
 
 def prctl(option, argument):
@@ -110,6 +114,14 @@ def read_region(fd, offset, size):
 def received_fds(ancillary):
     """The descriptors in what recvmsg() returned."""
     return [fd for _, _, data in ancillary for (fd,) in struct.iter_unpack("=i", data)]
+
+
+def keep_freed_memory():
+    """Pickles of a megabyte come and go with every job. The C library would take each from the
+    system anew, at a page fault for 4 KiB, which costs more than all else about such a job."""
+    if hasattr(_libc, "mallopt"):
+        _libc.mallopt(M_MMAP_THRESHOLD, MEMORY_KEPT)
+        _libc.mallopt(M_TRIM_THRESHOLD, MEMORY_KEPT)
 
 
 def own_children():
@@ -313,6 +325,7 @@ def main(control_fd):
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         faulthandler.enable()
+        keep_freed_memory()
         import_serialisers()
         sys.path[:0] = [os.getcwd()] + [os.fsdecode(path) for path in paths]
         gc.collect()
@@ -410,14 +423,17 @@ class Child:
         ended = clock()
         if limits:
             restore_memory(limits)
+        output = self.surroundings.settle(ended - begun > SLOW_NS)
+        kept = output[2] | LEAVING if flags & LAST else output[2]
         times = decoded - begun, ran - decoded, ended - ran
-        out, err, kept = self.surroundings.settle(ended - begun > SLOW_NS)
-        if flags & LAST:
-            kept |= LEAVING
-        if failure is None:
-            self.answer(kept, DONE, job, started, times, data, out, err)
+        if failure is not None:
+            self.answer(kept, job, started, times, output, *failure)
+        elif output is NOTHING and len(data) <= PLAIN_MAX and ended - begun < SLOW_NS:
+            self.channel.send(PLAIN.pack(
+                RESULT, DONE, kept, 0, job, started, times[0] // 1000, times[1] // 1000,
+                times[2] // 1000, 0, len(data)) + data)
         else:
-            self.answer(kept, failure[0], job, started, times, failure[1], out, err, *failure[2:])
+            self.answer(kept, job, started, times, output, DONE, data)
         return kept & LEAVING
 
     def run(self, place, body, classes, limits):
@@ -449,27 +465,25 @@ class Child:
             os._exit(0 if failure is None else 1)  # a copy that it forked: the parent answers
         return data, failure, decoded or ran, ran
 
-    def answer(self, flags, reason, job, started, times, value, out, err,
+    def answer(self, flags, job, started, times, output, reason, value,
                error_type=b"", text=b"", trace=b"", match=False):
         """Sends the one result message of a job."""
         if match:
             flags |= RETRY_MATCH
-        decoding, running, encoding = times
-        if running > TIME_MAX_NS:
-            running = TIME_MAX_NS
+        out, err, _ = output
+        decoding, running, encoding = (min(part // 1000, TIME_MAX_US) for part in times)
         head = ANSWER.pack(
-            RESULT, reason, flags, len(error_type), job, started, decoding // 1000 & U32,
-            running // 1000, encoding // 1000 & U32, len(text), len(value), len(trace), len(out),
-            len(err))
-        if error_type or out or err:
-            value = b"".join((value, error_type, text, trace, out, err))
-        if len(value) <= INLINE_MAX - ANSWER.size:
-            self.channel.send(head + value)
+            RESULT, reason, flags, len(error_type), job, started, decoding, running, encoding,
+            len(text), len(value), len(trace), len(out), len(err))
+        sections = (value, error_type, text, trace, out, err)
+        if sum(map(len, sections)) <= PLAIN_MAX:
+            self.channel.send(head + b"".join(sections))
             return
         fd = memory_file()
-        view = memoryview(value)
-        while view:
-            view = view[os.write(fd, view) :]
+        for section in sections:
+            view = memoryview(section)
+            while view:
+                view = view[os.write(fd, view) :]
         socket.send_fds(self.channel, [head], [fd])
         os.close(fd)
 
@@ -482,6 +496,9 @@ NOTICED = (  # what changes something that the next job would find
     (signal, "signal"), (signal, "setitimer"), (signal, "alarm"), (sys, "setrecursionlimit"),
     (resource, "setrlimit"),
 )
+
+
+NOTHING = (b"", b"", 0)  # printed
 
 
 class Surroundings:
@@ -497,7 +514,9 @@ class Surroundings:
         self.ready = select.epoll()
         for fd, _ in self.pipes:
             self.ready.register(fd, select.EPOLLIN)
+        self.poll = self.ready.poll
         self.stdout, self.stderr = sys.stdout, sys.stderr
+        self.flush_stdout, self.flush_stderr = sys.stdout.flush, sys.stderr.flush
         self.outputs = [os.fstat(fd).st_ino for fd in (1, 2)]
         self.directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.environ, self.variables = os.environ, dict(os.environ._data)
@@ -509,7 +528,7 @@ class Surroundings:
         self.umask = os.umask(0o077)
         os.umask(self.umask)
         self.first_free = free_descriptor()
-        self.jobs = 0
+        self.jobs_left = THOROUGH_EVERY
         self.noticed = False
         for module, name in NOTICED:
             setattr(module, name, self.noticing(getattr(module, name), module))
@@ -531,21 +550,22 @@ class Surroundings:
 
     def settle(self, slow):
         """After a job: returns what it printed, as (stdout, stderr, flags)."""
-        self.jobs += 1
-        if not (slow or self.noticed or self.jobs % THOROUGH_EVERY == 0):
+        self.jobs_left -= 1
+        if not (slow or self.noticed or self.jobs_left < 0):
             try:
                 if (sys.stdout is self.stdout and sys.stderr is self.stderr
-                        and os.environ is self.environ and not _thread._count()):
-                    self.stdout.flush()
-                    self.stderr.flush()
-                    return self.drain()
+                        and os.environ is self.environ and not thread_count()):
+                    self.flush_stdout()
+                    self.flush_stderr()
+                    return self.drain() if self.poll(0, 2) else NOTHING
             except BaseException:  # it has closed or replaced something: see below
                 pass
         return self.restore()
 
     def restore(self):
         """The same, and looks at everything."""
-        whole = not _thread._count()
+        self.jobs_left = THOROUGH_EVERY
+        whole = not thread_count()
         for step in (self.flush, self.put_back):
             try:
                 whole = step() and whole
@@ -560,11 +580,8 @@ class Surroundings:
 
     def drain(self):
         """What is in the pipes. One read takes all that a pipe can hold."""
-        events = self.ready.poll(0, 2)
-        if not events:
-            return b"", b"", 0
-        output = [b"", b"", 0]
-        for ready, _ in events:
+        output = list(NOTHING)
+        for ready, _ in self.poll(0, 2):
             for i, (fd, cut) in enumerate(self.pipes):
                 if fd == ready:
                     data = os.read(fd, PIPE_SIZE)
@@ -581,8 +598,8 @@ class Surroundings:
                 except BaseException:  # not a stream, perhaps
                     continue
         sys.stdout, sys.stderr = self.stdout, self.stderr
-        self.stdout.flush()
-        self.stderr.flush()
+        self.flush_stdout()
+        self.flush_stderr()
         _libc.fflush(None)
         return [os.fstat(fd).st_ino for fd in (1, 2)] == self.outputs
 
