@@ -144,7 +144,8 @@ void settle(struct bench *b, struct core_spec spec)
 void claimed(struct bench *b, const struct core_spec *specs, uint32_t count, bool more,
 	     int32_t more_priority, int64_t next_due_us)
 {
-	memcpy(b->specs, specs, count * sizeof *specs);
+	if (count)
+		memcpy(b->specs, specs, count * sizeof *specs);
 	b->spec_count = count;
 	bench_step(b,
 		   (struct core_event){
