@@ -27,7 +27,7 @@ struct group_model *oracle_propose_group(struct oracle *o, struct fh_id id);
 /* The try was answered: its tasks are accepted, or certainly are not. */
 void oracle_accepted(struct oracle *o, const struct call_submit *c, struct request *r,
 		     uint32_t try);
-void oracle_refused(struct oracle *o, const struct call_submit *c, struct request *r, uint32_t try);
+void oracle_refused(struct oracle *o, const struct call_submit *c);
 /* A client is shown a task. `result` may be NULL. */
 struct subject *oracle_told(struct oracle *o, const struct task_rec *t,
 			    const struct task_result *result);

@@ -51,12 +51,11 @@ void oracle_accepted(struct oracle *o, const struct call_submit *c, struct reque
 	     "request %u is answered as known, and is not", r->index);
 }
 
-void oracle_refused(struct oracle *o, const struct call_submit *c, struct request *r, uint32_t try)
+void oracle_refused(struct oracle *o, const struct call_submit *c)
 {
-	for (uint32_t i = 0; i < o->count; i++) {
-		struct subject *s = o->subjects[i];
-		if (s->request != r || s->try != try)
-			continue;
+	for (uint32_t i = 0; i < c->count; i++) {
+		struct subject *s = oracle_find(o, c->items[i].task.id);
+		MUST(o->w, s != NULL, "a refused task has lost its id");
 		MUST(o->w, !s->durable, "%s is durable, and its request was refused: %s",
 		     subject_name(s), fh_error_text(c->call.ret));
 		s->refused = true;

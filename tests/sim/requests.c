@@ -166,11 +166,11 @@ static void submit_done(struct call *call)
 		break;
 	case FH_ECONFLICT:
 		MUST(w, f->altered, "request %u conflicts with itself", r->index);
-		oracle_refused(w->oracle, &f->submit, r, f->try);
+		oracle_refused(w->oracle, &f->submit);
 		break;
 	case FH_EFULL:
 		MUST(w, call->retry_after_s > 0, "a full queue, and no word when to try again");
-		oracle_refused(w->oracle, &f->submit, r, f->try);
+		oracle_refused(w->oracle, &f->submit);
 		/* The clients of a small queue are impatient. */
 		r->send_us = w->now_us + 1000 + rng_below(&w->rng, call->retry_after_s * 100000);
 		if (r->tries > TRIES_MAX || !may_fit(w, r))
@@ -179,11 +179,11 @@ static void submit_done(struct call *call)
 	case FH_ENOTFOUND:
 		MUST(w, r->single && r->wishes[0].function == FUNCTIONS,
 		     "request %u is refused: %s", r->index, call->err.text);
-		oracle_refused(w->oracle, &f->submit, r, f->try);
+		oracle_refused(w->oracle, &f->submit);
 		r->settled = true;
 		break;
 	case FH_ECLOSED: /* it stops: another one will take it */
-		oracle_refused(w->oracle, &f->submit, r, f->try);
+		oracle_refused(w->oracle, &f->submit);
 		r->send_us = w->now_us + 10000;
 		break;
 	default:
