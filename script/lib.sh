@@ -23,7 +23,8 @@ python_venv() {
 		"${PYTHON:-python3}" -c 'import sys; print(sys.executable, sys.version)'
 		for arg; do
 			if [ -d "$arg" ]; then
-				find "$arg" -name '*.py' -o -name pyproject.toml | sort | xargs cat
+				find "$arg" -path '*/tests' -prune -o \( -name '*.py' -o -name '*.toml' \) -print |
+					sort | xargs cat
 			else
 				cat "$arg"
 			fi
