@@ -55,8 +55,8 @@ int claims_add_lane(struct claims *c, uint32_t account, const char *class_key,
 		c->by_no = by_no;
 		c->by_no_max = max;
 	}
-	struct claims_lane *lane =
-		(struct claims_lane *)lanes_get(&c->lanes, account, class_key, sizeof *lane);
+	struct claims_lane *lane = (struct claims_lane *)(void *)lanes_get(&c->lanes, account,
+									   class_key, sizeof *lane);
 	if (!lane)
 		return FH_ENOMEM;
 	FH_ASSERT_CMP(c->lanes.len, ==, count + 1);
@@ -70,7 +70,7 @@ int claims_add_lane(struct claims *c, uint32_t account, const char *class_key,
 struct claims_lane *claims_find_lane(const struct claims *c, uint32_t account,
 				     const char *class_key)
 {
-	return (struct claims_lane *)lanes_find(&c->lanes, account, class_key);
+	return (struct claims_lane *)(void *)lanes_find(&c->lanes, account, class_key);
 }
 
 struct claims_lane *claims_lane_by_no(const struct claims *c, uint64_t no)

@@ -67,7 +67,7 @@ int mem_claim(struct mem *m, struct store_claim *call)
 	call->ret_more = false;
 	call->ret_more_priority = 0;
 	struct mem_lane *lane =
-		(struct mem_lane *)lanes_find(&m->lanes, call->account, call->class_key);
+		(struct mem_lane *)(void *)lanes_find(&m->lanes, call->account, call->class_key);
 	if (!lane)
 		return 0;
 	int ret = take(m, &lane->ready, call);

@@ -56,9 +56,9 @@ int mem_task_new(struct mem *m, const struct store_submit_item *item, struct mem
 		return FH_ENOMEM;
 	list_init(&t->link);
 	t->group = group;
-	t->lane = (struct mem_lane *)lanes_get(&m->lanes, item->task->account,
-					       item->class_key ? item->class_key : "",
-					       sizeof *t->lane);
+	t->lane = (struct mem_lane *)(void *)lanes_get(&m->lanes, item->task->account,
+						       item->class_key ? item->class_key : "",
+						       sizeof *t->lane);
 	int ret = t->lane ? task_fill(t, item) : FH_ENOMEM;
 	if (!ret)
 		ret = reserve(m, t);

@@ -99,7 +99,7 @@ static uint64_t report_lanes(const struct db *db, const struct found *found,
 	uint64_t live = 0;
 	for (size_t i = 0; i < db->claims.lanes.len; i++) {
 		const struct claims_lane *lane =
-			(const struct claims_lane *)db->claims.lanes.items[i];
+			(const struct claims_lane *)(const void *)db->claims.lanes.items[i];
 		const struct found *f = &found[lane->no - 1];
 		live += f->ready + f->delayed;
 		if (f->ready + f->delayed == 0 || r->lane_count == STORE_LANES_MAX)

@@ -155,7 +155,7 @@ static void mem_free(struct mem *m)
 		fh_free(f);
 	}
 	for (size_t i = 0; i < m->lanes.len; i++)
-		mem_heap_release(&((struct mem_lane *)m->lanes.items[i])->ready);
+		mem_heap_release(&((struct mem_lane *)(void *)m->lanes.items[i])->ready);
 	lanes_release(&m->lanes);
 	mem_heap_release(&m->delayed);
 	mem_heap_release(&m->expiring);
@@ -194,7 +194,8 @@ static void recover(const struct mem *m, struct store_recovery *ret_recovery)
 	ret_recovery->next_due_ms = due ? due->key : 0;
 	ret_recovery->next_expiry_ms = expiry ? expiry->key : 0;
 	for (size_t i = 0; i < m->lanes.len && ret_recovery->lane_count < STORE_LANES_MAX; i++) {
-		const struct mem_lane *lane = (const struct mem_lane *)m->lanes.items[i];
+		const struct mem_lane *lane =
+			(const struct mem_lane *)(const void *)m->lanes.items[i];
 		if (lane->live == 0)
 			continue;
 		struct store_lane *to = &ret_recovery->lanes[ret_recovery->lane_count++];

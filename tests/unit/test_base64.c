@@ -120,7 +120,7 @@ static void junk_between_groups_costs_nothing_but_itself(void **state)
 	assert_non_null(out);
 	size_t len = 0, out_len;
 	for (int i = 0; i < GROUPS; i++)
-		len += (size_t)sprintf(text + len, i % 3 ? "QUJD" : "Q\nU\rJD ");
+		len += (size_t)snprintf(text + len, 8, i % 3 ? "QUJD" : "Q\nU\rJD ");
 	assert_int_equal(base64_decode(text, len, out, &out_len), 0);
 	assert_int_equal(out_len, GROUPS * 3);
 	for (size_t i = 0; i < out_len; i++)
