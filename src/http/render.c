@@ -1,0 +1,242 @@
+/* Decides which members the objects of the interface have. A member without a value is null, so
+ * that an object always has the same ones. */
+#include "http/render.h"
+
+#include <stdio.h>
+#include <string.h>
+
+unsigned render_task_field(const char *name)
+{
+	static const char *const names[TASK_FIELD_COUNT] = {
+#define X(name) [TASK_FIELD_##name] = #name,
+		TASK_FIELDS(X)
+#undef X
+	};
+	for (unsigned i = 0; i < TASK_FIELD_COUNT; i++)
+		if (strcmp(name, names[i]) == 0)
+			return 1u << i;
+	return 0;
+}
+
+static void seconds(struct text *t, const char *name, int64_t us)
+{
+	if (us >= 0)
+		text_printf(t, "\"%s\":%.6f", name, (double)us / 1e6);
+	else
+		text_printf(t, "\"%s\":null", name);
+}
+
+/* -1: not known (yet). A result says exactly how long each step took; without it, what runs is all
+ * between start and end. */
+static void timings(struct text *t, const struct task_rec *task, const struct task_result *result)
+{
+	int64_t run_us = task->started_ms && task->finished_ms
+				 ? (task->finished_ms - task->started_ms) * 1000
+				 : -1;
+	bool exact = result && result->started_ms;
+	text_str(t, "{");
+	seconds(t, "queue_s", task->started_ms ? (task->started_ms - task->created_ms) * 1000 : -1);
+	text_str(t, ",");
+	seconds(t, "deserialize_s", exact ? (int64_t)result->deserialize_us : -1);
+	text_str(t, ",");
+	seconds(t, "run_s", exact ? (int64_t)result->run_us : run_us);
+	text_str(t, ",");
+	seconds(t, "serialize_s", exact ? (int64_t)result->serialize_us : -1);
+	text_str(t, "}");
+}
+
+static void links(struct text *t, const struct task_rec *task)
+{
+	char id[FH_ID_TEXT], function[FH_ID_TEXT];
+	fh_id_format(task->id, id);
+	fh_id_format(task->function_id, function);
+	text_printf(t,
+		    "{\"self\":\"/v1/tasks/%s\",\"result\":\"/v1/tasks/%s/result\","
+		    "\"logs\":\"/v1/tasks/%s/logs\",\"function\":\"/v1/functions/%s\"}",
+		    id, id, id, function);
+}
+
+/* Only a failed task has one; `payload` is the pickled exception. */
+static void error(struct text *t, const struct task_rec *task, const struct task_result *result,
+		  bool payload)
+{
+	if (!result || task->state != TASK_FAILED) {
+		text_str(t, "null");
+		return;
+	}
+	text_str(t, "{\"type\":");
+	text_json_str(t, result->error_type);
+	text_str(t, ",\"message\":");
+	text_json_str(t, result->error_message);
+	text_str(t, ",\"traceback\":");
+	text_json_str(t, result->traceback);
+	if (payload) {
+		text_str(t, ",\"payload\":");
+		text_json_base64(t, result->value);
+	}
+	text_str(t, "}");
+}
+
+static void tags(struct text *t, const char *json)
+{
+	text_str(t, json ? json : "{}");
+}
+
+static void task_member(struct text *t, enum task_field field, const struct task_rec *task,
+			const struct task_result *result)
+{
+	const struct task_options *o = &task->options;
+	switch (field) {
+	case TASK_FIELD_id:
+		text_json_id(t, task->id);
+		break;
+	case TASK_FIELD_function_id:
+		text_json_id(t, task->function_id);
+		break;
+	case TASK_FIELD_function_name:
+		text_json_str(t, task->function_name);
+		break;
+	case TASK_FIELD_group_id:
+		text_json_id(t, task->group_id);
+		break;
+	case TASK_FIELD_state:
+		text_json_str(t, task_state_name(task->state));
+		break;
+	case TASK_FIELD_reason:
+		text_json_str(t, task_reason_name(task->reason));
+		break;
+	case TASK_FIELD_attempt:
+		text_u64(t, task->attempt);
+		break;
+	case TASK_FIELD_priority:
+		text_printf(t, "%d", o->priority);
+		break;
+	case TASK_FIELD_runtime:
+		text_json_str(t, result && result->runtime[0] ? result->runtime : NULL);
+		break;
+	case TASK_FIELD_resources:
+		if (o->mem_bytes)
+			text_printf(t, "{\"mem\":%llu}", (unsigned long long)o->mem_bytes);
+		else
+			text_str(t, "{}");
+		break;
+	case TASK_FIELD_tags:
+		tags(t, o->tags);
+		break;
+	case TASK_FIELD_created_at:
+	case TASK_FIELD_queued_at:
+		text_json_time(t, task->created_ms);
+		break;
+	case TASK_FIELD_not_before:
+		text_json_time(t, o->not_before_ms);
+		break;
+	case TASK_FIELD_started_at:
+		text_json_time(t, task->started_ms);
+		break;
+	case TASK_FIELD_finished_at:
+		text_json_time(t, task->finished_ms);
+		break;
+	case TASK_FIELD_expires_at:
+		text_json_time(t, o->expires_at_ms);
+		break;
+	case TASK_FIELD_timings:
+		timings(t, task, result);
+		break;
+	case TASK_FIELD_result_size:
+		text_u64(t, task->result_size);
+		break;
+	case TASK_FIELD_links:
+		links(t, task);
+		break;
+	case TASK_FIELD_result:
+		text_json_base64(t, result ? result->value : NULL);
+		break;
+	case TASK_FIELD_error:
+		error(t, task, result, false);
+		break;
+	case TASK_FIELD_worker_id: /* not kept yet */
+	case TASK_FIELD_COUNT:
+	default:
+		text_str(t, "null");
+		break;
+	}
+}
+
+void render_task(struct text *t, const struct task_rec *task, const struct task_result *result,
+		 unsigned fields)
+{
+	static const char *const heads[TASK_FIELD_COUNT] = {
+#define X(name) [TASK_FIELD_##name] = ",\"" #name "\":",
+		TASK_FIELDS(X)
+#undef X
+	};
+	bool first = true;
+	text_str(t, "{");
+	for (unsigned i = 0; i < TASK_FIELD_COUNT; i++) {
+		if (!(fields & 1u << i))
+			continue;
+		text_str(t, heads[i] + first);
+		first = false;
+		task_member(t, (enum task_field)i, task, result);
+	}
+	text_str(t, "}");
+}
+
+void render_result(struct text *t, const struct task_rec *task, const struct task_result *result)
+{
+	text_str(t, "{\"state\":");
+	text_json_str(t, task_state_name(task->state));
+	text_str(t, ",\"reason\":");
+	text_json_str(t, task_reason_name(task->reason));
+	text_str(t, ",\"result\":");
+	text_json_base64(t, result ? result->value : NULL);
+	text_str(t, ",\"error\":");
+	error(t, task, result, true);
+	text_str(t, "}");
+}
+
+void render_hex(const uint8_t digest[32], char text[65])
+{
+	for (int i = 0; i < 32; i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", digest[i]);
+}
+
+void render_function(struct text *t, const struct function_rec *f)
+{
+	char id[FH_ID_TEXT], digest[65];
+	fh_id_format(f->id, id);
+	render_hex(f->digest, digest);
+	text_printf(t, "{\"id\":\"%s\",\"name\":", id);
+	text_json_str(t, f->name);
+	text_printf(t, ",\"serializer\":\"%s\",\"digest\":\"%s\",\"version\":\"%.12s\"",
+		    serializer_name(f->serializer), digest, digest);
+	text_str(t, ",\"description\":");
+	text_json_str(t, f->description);
+	text_printf(t,
+		    ",\"payload_size\":%llu,\"created_at\":", (unsigned long long)f->payload_size);
+	text_json_time(t, f->created_ms);
+	text_printf(t,
+		    ",\"links\":{\"self\":\"/v1/functions/%s\","
+		    "\"payload\":\"/v1/functions/%s/payload\"}}",
+		    id, id);
+}
+
+void render_group(struct text *t, const struct group_rec *g)
+{
+	text_str(t, "{\"id\":");
+	text_json_id(t, g->id);
+	text_str(t, ",\"name\":");
+	text_json_str(t, g->name);
+	text_str(t, ",\"tags\":");
+	tags(t, g->tags);
+	text_str(t, ",\"created_at\":");
+	text_json_time(t, g->created_ms);
+	text_str(t, ",\"total\":");
+	text_u64(t, g->total);
+	text_str(t, ",\"counts\":{");
+	for (unsigned i = 0; i < TASK_STATE_COUNT; i++) {
+		text_printf(t, "%s\"%s\":%llu", i ? "," : "", task_state_name((enum task_state)i),
+			    (unsigned long long)g->counts[i]);
+	}
+	text_str(t, "}}");
+}

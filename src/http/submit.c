@@ -1,0 +1,166 @@
+/* One task: from a JSON body, or from a body that is the payload itself.
+ *
+ * Happy path: body -> task_fields_read() -> payload_read() -> CALL_SUBMIT -> render() -> 201.
+ * Failure modes: wrong fields (422), no pickle (400), an unknown function or group (404), a full
+ * queue (503); the answer is rendered before anything is stored, and stored with the task. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "http/access.h"
+#include "http/handlers.h"
+#include "http/idempotency.h"
+#include "http/json_in.h"
+#include "http/query.h"
+#include "http/render.h"
+#include "http/task_in.h"
+
+void submit_fill(struct exchange *x, struct task_rec *task, struct task_fields *own_fields,
+		 struct blob *own_payload)
+{
+	task->id = exchange_new_id(x);
+	task->function_id = own_fields->function_id;
+	task->group_id = own_fields->group_id;
+	task->options = own_fields->options;
+	task->state = TASK_QUEUED;
+	task->created_ms = own_fields->now_ms;
+	task->payload = own_payload;
+	task->payload_size = own_payload->len;
+	own_fields->options = (struct task_options){ 0 };
+}
+
+void submit_release(struct exchange *x)
+{
+	struct submit_request *r = (struct submit_request *)x;
+	for (uint32_t i = 0; i < r->call.count; i++)
+		task_rec_release(&r->call.items[i].task);
+	for (size_t i = 0; i < r->slot_count; i++)
+		fh_free(r->slots[i].detail);
+	fh_free(r->call.items);
+	fh_free(r->slots);
+	group_rec_release(&r->group);
+	idempotency_release(&r->call.idempotency);
+}
+
+static void render_single(struct call_submit *c)
+{
+	const struct task_rec *task = &c->items[0].task;
+	char id[FH_ID_TEXT], location[64];
+	struct text t = { 0 };
+	fh_id_format(task->id, id);
+	(void)snprintf(location, sizeof location, "/v1/tasks/%s", id);
+	c->idempotency.status = 201;
+	c->idempotency.location = fh_strdup(location);
+	render_task(&t, task, NULL, TASK_FIELDS_RECORD);
+	if (!t.broken)
+		c->idempotency.body = blob_copy(t.data, t.len);
+	text_release(&t);
+}
+
+static void submitted(struct exchange *x)
+{
+	struct submit_request *r = (struct submit_request *)x;
+	if (r->call.call.ret)
+		problem_reply_call(x, &r->call.call);
+	else
+		idempotency_reply(x, &r->call.idempotency);
+}
+
+int submit_single(struct submit_request *r, struct task_fields *own_fields,
+		  struct blob *own_payload, void (*render)(struct call_submit *c),
+		  void (*finish)(struct exchange *x))
+{
+	r->call.items = fh_calloc(1, sizeof *r->call.items);
+	if (!r->call.items) {
+		blob_free(&own_payload);
+		return FH_ENOMEM;
+	}
+	r->call.count = 1;
+	r->call.single = true;
+	r->call.render = render;
+	submit_fill(&r->x, &r->call.items[0].task, own_fields, own_payload);
+	r->single_id = r->call.items[0].task.id;
+	exchange_submit(&r->x, &r->call.call, CALL_SUBMIT, finish);
+	return 0;
+}
+
+/* What remains to be checked once the fields are right: key, payload. */
+static void submit_checked(struct submit_request *r, struct task_fields *own_fields,
+			   struct blob *own_raw)
+{
+	const struct http_limits *limits = &exchange_config(&r->x)->limits;
+	struct fh_err err = { "no memory for the task" };
+	struct blob *payload = own_raw;
+	if (!idempotency_read(&r->x, &r->call.idempotency)) {
+		blob_free(&payload);
+		return;
+	}
+	int ret = payload ? payload_check(payload, limits, &err)
+			  : payload_read(own_fields->payload, limits, &payload, &err);
+	if (ret)
+		blob_free(&payload);
+	else
+		ret = submit_single(r, own_fields, payload, render_single, submitted);
+	if (ret == FH_ESYNTAX)
+		problem_reply(&r->x, PROBLEM_INVALID_PAYLOAD, err.text);
+	else if (ret)
+		problem_reply(&r->x, problem_of_error(ret), err.text);
+}
+
+static void post_json(struct submit_request *r)
+{
+	struct task_fields f;
+	struct field_errors errors = { 0 };
+	struct json_in in = { .errors = &errors };
+	json_t *body = body_object(&r->x);
+	if (!body)
+		return;
+	task_fields_init(&f, exchange_now_ms(&r->x));
+	task_fields_read(&in, body, TASK_ALONE, &f);
+	if (fh_id_is_zero(f.function_id) && !json_object_get(body, "function_id"))
+		json_in_missing(&in, "function_id");
+	if (!f.payload && !json_object_get(body, "payload"))
+		json_in_missing(&in, "payload");
+	if (errors.count)
+		problem_reply_fields(&r->x, &errors);
+	else
+		submit_checked(r, &f, NULL);
+	task_fields_release(&f);
+	json_decref(body);
+}
+
+static void post_octets(struct submit_request *r)
+{
+	struct task_fields f;
+	struct query q;
+	struct field_errors errors = { 0 };
+	struct json_in in = { .errors = &errors };
+	int ret = query_init(&q, exchange_target(&r->x));
+	if (ret) {
+		problem_reply(&r->x, ret == FH_ENOMEM ? PROBLEM_NO_MEMORY : PROBLEM_INVALID,
+			      "the query is malformed");
+		return;
+	}
+	task_fields_init(&f, exchange_now_ms(&r->x));
+	task_fields_read_query(&in, &q, &f);
+	if (fh_id_is_zero(f.function_id) && !errors.count)
+		json_in_missing(&in, "function_id");
+	struct blob *body = errors.count ? NULL : exchange_body_blob(&r->x);
+	if (errors.count)
+		problem_reply_fields(&r->x, &errors);
+	else if (!body)
+		problem_reply_later(&r->x, PROBLEM_NO_MEMORY, "no memory for the payload", 1);
+	else
+		submit_checked(r, &f, body);
+	task_fields_release(&f);
+	query_release(&q);
+}
+
+void task_post(struct exchange *x)
+{
+	struct submit_request *r = (struct submit_request *)x;
+	if (access_is_type(x, "application/octet-stream"))
+		post_octets(r);
+	else
+		post_json(r);
+}
