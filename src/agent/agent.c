@@ -293,9 +293,9 @@ fail:
 static void release_kept(struct agent *a)
 {
 	for (uint32_t i = 0; a->parcels && i < session_job_count_max(a->session); i++)
-		parcel_release(&a->parcels[i]);
+		agent_parcel_release(&a->parcels[i]);
 	for (uint32_t i = 0; a->functions && i < session_function_count_max(a->session); i++)
-		function_release(&a->functions[i]);
+		agent_function_release(&a->functions[i]);
 	fh_free(a->parcels);
 	fh_free(a->functions);
 }

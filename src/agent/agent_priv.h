@@ -54,7 +54,7 @@ void agent_perform(struct agent *a, struct cargo *cargo);
 struct task_result agent_made_result(enum task_state state, enum task_reason reason,
 				     const char *type, const char *message);
 
-void parcel_release(struct parcel *p);
-void function_release(struct wire_function *f);
+void agent_parcel_release(struct parcel *p);
+void agent_function_release(struct wire_function *f);
 
 #endif

@@ -24,14 +24,14 @@ static void assign_release(struct wire_assign *assign)
 	*assign = (struct wire_assign){ 0 };
 }
 
-void parcel_release(struct parcel *p)
+void agent_parcel_release(struct parcel *p)
 {
 	assign_release(&p->assign);
 	task_result_release(&p->result);
 	p->retry_match = false;
 }
 
-void function_release(struct wire_function *f)
+void agent_function_release(struct wire_function *f)
 {
 	blob_free(&f->payload);
 	*f = (struct wire_function){ 0 };
@@ -233,13 +233,13 @@ static void perform(struct agent *a, const struct session_action *action, struct
 		keep_result(parcel_of(a, action), cargo);
 		break;
 	case SESSION_DO_FORGET:
-		parcel_release(parcel_of(a, action));
+		agent_parcel_release(parcel_of(a, action));
 		break;
 	case SESSION_DO_KEEP_FUNCTION:
 		keep_function(&a->functions[action->function], cargo);
 		break;
 	case SESSION_DO_FORGET_FUNCTION:
-		function_release(&a->functions[action->function]);
+		agent_function_release(&a->functions[action->function]);
 		break;
 	case SESSION_DO_RUN:
 		run(a, action);
