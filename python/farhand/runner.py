@@ -63,7 +63,7 @@ INLINE_MAX = 64 * 1024  # a longer message travels in a memory file
 MESSAGE_MAX = INLINE_MAX + 4096
 PLAIN_MAX = INLINE_MAX - ANSWER.size
 FUNCTIONS_MAX = 64
-PIPE_SIZE = 64 * 1024
+PIPE_SIZE = 1024 * 1024  # the most that a pipe can have been made to hold
 TIME_MAX_US = 0xFFFFFFFF  # that an answer can tell: 71 minutes
 SLOW_NS = 50_000  # in less, no process can be started
 THOROUGH_EVERY = 256  # jobs
@@ -336,12 +336,14 @@ def main(control_fd):
         return
     fds = template.loop()
     control.close()
-    channel = child_start(template.pid, fds)
     try:
+        channel = child_start(template.pid, fds)
         Child(channel, fds[1], (fds[2], fds[4]), result_max, log_max).serve()
     except BaseException:  # a job has broken what belongs to the runner: the worker sees its end
-        traceback.print_exc()
-        os._exit(1)
+        try:
+            traceback.print_exc(file=sys.__stderr__)
+        finally:
+            os._exit(1)
     os._exit(0)
 
 
@@ -351,6 +353,10 @@ def main(control_fd):
 def child_start(parent, fds):
     """Makes the forked process a runner of its own: session, output, signals, a bare __main__."""
     job, _, _, out_write, _, err_write = fds
+    os.dup2(out_write, 1)
+    os.dup2(err_write, 2)
+    os.close(out_write)
+    os.close(err_write)
     os.setsid()
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -360,10 +366,6 @@ def child_start(parent, fds):
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.dup2(out_write, 1)
-    os.dup2(err_write, 2)
-    os.close(out_write)
-    os.close(err_write)
     c_stdout = ctypes.c_void_p.in_dll(_libc, "stdout")
     _libc.setvbuf(c_stdout, None, 1, 0)  # _IOLBF
     namespace = vars(sys.modules["__main__"])

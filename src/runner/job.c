@@ -208,10 +208,11 @@ static void hello(struct slot *s)
 static void began(struct slot *s, const struct frame *f)
 {
 	struct job *j = job_first(s);
-	if (!j || j->number != f->job) {
+	if (!j || j->number != f->job || j->said) {
 		condemn(s, "the runner began a job that it did not have");
 		return;
 	}
+	j->said = true;
 	j->resident_bytes = f->bytes;
 	if (j->begun)
 		return;

@@ -5,6 +5,7 @@
  * child dies, what it left in the pipes is its last job's. Kept is the beginning, up to log_max
  * bytes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 enum {
 	LOG_READ = 64 * 1024, /* at once: as much as a pipe holds */
 	LOG_ROUNDS = 16,      /* of reading before others have their turn */
+	LOG_PIPE = 1 << 20, /* of a job that prints too much; the most that everybody may ask for */
 };
 
 void log_init(struct slot *s)
@@ -67,8 +69,13 @@ static void log_readable(evutil_socket_t fd, short what, void *ctx)
 	runner_flush(s->r);
 	/* What is behind the first job must not print into what we read as its output. */
 	slot_return_unread(s);
-	if (l->readable && !read_log(s, l)) /* the job can have ended meanwhile */
+	bool open = !l->readable || read_log(s, l); /* the job can have ended meanwhile */
+	if (l->readable && (!open || l->cut)) {
 		(void)event_del(l->readable);
+		l->dropped = open;
+		/* If the system refuses, the job goes on more slowly. */
+		(void)fcntl(l->fd, F_SETPIPE_SZ, LOG_PIPE);
+	}
 	runner_flush(s->r);
 }
 
@@ -76,6 +83,8 @@ void log_watch(struct slot *s)
 {
 	for (int i = 0; i < 2; i++) {
 		struct log *l = &s->logs[i];
+		if (l->dropped)
+			l->dropped = read_log(s, l);
 		if (l->readable)
 			continue;
 		l->readable =
@@ -93,6 +102,7 @@ void log_unwatch(struct slot *s)
 		if (s->logs[i].readable)
 			event_free(s->logs[i].readable);
 		s->logs[i].readable = NULL;
+		s->logs[i].dropped = false;
 	}
 }
 

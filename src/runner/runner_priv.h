@@ -35,6 +35,7 @@ struct job {
 	uint64_t number;
 	uint64_t mem_bytes, resident_bytes; /* the limit; what the child had before */
 	bool begun;			    /* known to have begun, and told */
+	bool said;			    /* the child has said so */
 	bool in_file;			    /* has a region of the channel's file */
 };
 
@@ -43,7 +44,8 @@ struct log {
 	struct event *readable;
 	uint8_t *data; /* what was read while the job ran */
 	size_t len;
-	bool cut;
+	bool cut;     /* more came than is kept */
+	bool dropped; /* and is read at every tick only, to make room */
 };
 
 struct slot {
@@ -172,7 +174,7 @@ int slot_kill(struct slot *s, uint64_t job, enum task_reason why, bool at_once) 
 /* log.c */
 void log_init(struct slot *s);
 /* Begins or ends reading while the first job runs. */
-void log_watch(struct slot *s);
+void log_watch(struct slot *s); /* called at every tick */
 void log_unwatch(struct slot *s);
 /* Everything that is in the pipes now. */
 void log_drain(struct slot *s);

@@ -41,6 +41,9 @@ static void much_output_is_cut_and_does_not_block(void **state)
 	assert_int_equal(r->out->len, 6 + 97 * 1024 + 4);
 	assert_memory_equal(r->out->data + r->out->len - 5, "yend\n", 5);
 	assert_false(r->out_cut);
+	/* Much more than a pipe holds. */
+	r = harness_result(h, 0, 4, "say_much", "I30000\nVz\n");
+	assert_int_equal(r->out->len, 100000);
 	assert_null(harness_result(h, 0, 3, "add", "I3\nI4\n")->out);
 	harness_free(h);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -113,6 +114,42 @@ static void it_works_as_soon_as_it_can(void **state)
 	harness_wait(h, h->broken);
 	(void)put_file("later", target, 0755);
 	expect_int(harness_result(h, 0, 1, "add", "I3\nI4\n"), 7);
+	harness_free(h);
+}
+
+static void a_child_that_cannot_start_says_why(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	const char *python = python_that(h, "import os; os.setsid = None");
+	(void)snprintf(h->python, sizeof h->python, "%s", python);
+	harness_start(h);
+	harness_wait(h, h->broken >= 2);
+	assert_non_null(strstr(h->broken_line, "cannot start a child: TypeError"));
+	assert_int_equal(h->ready, 1);
+	assert_int_equal(h->ups[0], 0);
+	harness_free(h);
+}
+
+static void without_descriptors_it_is_tried_again(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(2);
+	struct rlimit all, few;
+	harness_start(h);
+	harness_wait_ready(h);
+	int lowest = dup(0);
+	assert_true(lowest >= 0 && close(lowest) == 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);
+	few = (struct rlimit){ (rlim_t)lowest + 1, all.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	harness_run(h, 0, 1, "exit_process", "I1\n");
+	harness_run(h, 1, 2, "exit_process", "I1\n");
+	harness_wait(h, h->broken);
+	assert_non_null(strstr(h->broken_line, "Too many open files"));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &all), 0);
+	expect_int(harness_result(h, 0, 3, "add", "I3\nI4\n"), 7);
+	expect_int(harness_result(h, 1, 4, "add", "I3\nI4\n"), 7);
 	harness_free(h);
 }
 
@@ -280,6 +317,8 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 		IN_FOLDER(what_cannot_start_says_why),
 		IN_FOLDER(it_works_as_soon_as_it_can),
+		IN_FOLDER(a_child_that_cannot_start_says_why),
+		cmocka_unit_test(without_descriptors_it_is_tried_again),
 		IN_FOLDER(the_path_is_as_for_a_script),
 		cmocka_unit_test(its_death_loses_what_runs_and_nothing_else),
 		IN_FOLDER(nothing_outlives_the_runner),
