@@ -37,7 +37,7 @@ python_venv() {
 	[ -x "$folder/bin/pip" ] && "$folder/bin/python" -c '' 2>/dev/null ||
 		"${PYTHON:-python3}" -m venv --clear "$folder"
 	for arg; do
-		if [ -d "$arg" ]; then args+=("$arg"); else args+=(-r "$arg"); fi
+		if [ -d "$arg" ]; then args+=("./$arg"); else args+=(-r "$arg"); fi
 	done
 	"$folder/bin/pip" install --quiet --disable-pip-version-check "${args[@]}"
 	printf '%s\n' "$hash" >"$folder/.stamp"
