@@ -23,6 +23,7 @@ __all__ = ["Batch", "Client"]
 
 JSON = "application/json"
 RAW = "application/octet-stream"
+LABEL_MAX = 120  # characters, so that it is below the 512 bytes that a server takes
 INLINE_MAX = 64 << 10  # larger payloads and results travel raw: base64 in JSON costs both sides
 
 
@@ -245,12 +246,21 @@ class Client:
             ids.append(item["id"])
         return Batch(_member(answer, "group_id"), ids)
 
-    def get_task(self, task_id: str, *, wait: float = 0, until: str = "finished") -> Task:
+    def get_task(
+        self,
+        task_id: str,
+        *,
+        wait: float = 0,
+        until: str = "finished",
+        retry: Optional[Retry] = None,
+    ) -> Task:
         """The task as it is now, or after up to `wait` seconds as soon as it has started or
         finished (`until`)."""
         query = {"wait": f"{wait:g}", "for": until} if wait else None
         timeout = self.timeout + wait
-        return cast(Task, self.call("GET", _task(task_id), query=query, timeout=timeout))
+        return cast(
+            Task, self.call("GET", _task(task_id), query=query, timeout=timeout, retry=retry)
+        )
 
     def get_result(self, task_id: str, *, wait: float = 0) -> Any:
         """What the function returned; raises what it raised.
@@ -379,7 +389,7 @@ class Client:
 def function_label(function: Callable[..., Any]) -> str:
     """The name under which a function is shown."""
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    return str(name)
+    return str(name)[:LABEL_MAX]
 
 
 def _options(options: Optional[Mapping[str, Any]]) -> Options:

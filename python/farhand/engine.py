@@ -8,8 +8,10 @@ it and counts it out; cancelling marks the future and leaves it with its holder.
 - one waiter for each group (waiter.py), parked in a long poll while tasks of ours are unfinished;
 - lanes (below), up to a few threads each, for what is large or may take its time.
 
-All of them are daemons that end by themselves when the engine is closed and no future is left. At
-the end of the interpreter, engines are closed and waited for, as the standard library does it.
+All of them are daemons that end by themselves when the engine is closed and no future is left. The
+end of the interpreter waits for the futures of an engine that nobody has closed, as it does for the
+executors of the standard library; for one that was closed without waiting it waits until everything
+is sent, because what the server has accepted it will do.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import warnings
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Deque, Dict, Iterable, List, Optional, Set
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 
 UNSENT_MAX = 10_000
 UNSENT_BYTES_MAX = 64 << 20
+# What the end of the interpreter waits for.
+WAIT_FOR_NOTHING, WAIT_FOR_SENDING, WAIT_FOR_ALL = "nothing", "sending", "all"
+SEND_AT_EXIT_S = 10.0
 CANCEL_S = 5.0  # cancel() answers within this time, also when the server does not
 _PARALLEL = 4
 
@@ -63,7 +69,7 @@ class Engine:
         self.unsent_bytes = 0
         self.open = True  # submit() is allowed
         self.closing = False
-        self.wait_at_exit = True
+        self.at_exit = WAIT_FOR_ALL
         self.broken: Optional[BaseException] = None
         self.waiters: List[Waiter] = []
         self._by_group: Dict[str, Waiter] = {}
@@ -87,7 +93,10 @@ class Engine:
             self.unsent_bytes += size
             self.outstanding += 1
             if not large:
-                self.sender.put(future)
+                sender = self.sender
+                sender.queue.append(future)
+                if sender.idle:
+                    sender.wake()
                 return
         self.uploads.put(lambda: self.sender.upload(future))
 
@@ -153,6 +162,10 @@ class Engine:
         """Asks the server, for a short time."""
         return self.client.cancel(task_id, force=force, timeout=CANCEL_S, retry=Retry(CANCEL_S))
 
+    def state_now(self, task_id: str) -> Optional[str]:
+        """Asks the server, for a short time."""
+        return self.client.get_task(task_id, retry=Retry(CANCEL_S)).get("state")
+
     def cancel_later(self, task_id: str) -> None:
         """Ends a task whose future is cancelled already, whether it runs or not."""
 
@@ -203,10 +216,15 @@ class Engine:
         if self._own:
             self.client.close()
 
-    def leave(self) -> None:
-        """After close(): nobody waits any more, not even the interpreter's end. Tasks that the
-        server has accepted go on there."""
-        self.wait_at_exit = False
+    def send_all(self, seconds: float) -> None:
+        """After close(): waits, for so long, until the server has accepted what was submitted."""
+        with self.lock:
+            self.changed.wait_for(lambda: self.unsent == 0 or self.ended(), seconds)
+            lost = self.unsent
+        if lost:
+            warnings.warn(
+                f"{lost} tasks were never sent: {self.client.url} does not take them", stacklevel=2
+            )
 
     def spawn(self, target: Callable[[], None], name: str) -> None:
         """Starts a thread. :raises RuntimeError: at the end of the interpreter"""
@@ -249,7 +267,7 @@ class Engine:
         """In a child after a fork: the threads are not here, the futures are the parent's."""
         self._reset()
         self.open = False
-        self.wait_at_exit = False
+        self.at_exit = WAIT_FOR_NOTHING
         self.client._pool.forget()
 
 
@@ -296,11 +314,14 @@ class Lanes:
 
 
 def _at_exit() -> None:
-    engines = [engine for engine in _engines if engine.wait_at_exit]
+    engines = [engine for engine in _engines if engine.at_exit != WAIT_FOR_NOTHING]
     for engine in engines:
         engine.close()
     for engine in engines:
-        engine.join()
+        if engine.at_exit == WAIT_FOR_ALL:
+            engine.join()
+        else:
+            engine.send_all(SEND_AT_EXIT_S)
 
 
 def _after_fork() -> None:

@@ -24,13 +24,13 @@ from typing import (
 )
 
 from .client import INLINE_MAX, Client
-from .engine import Engine
+from .engine import WAIT_FOR_ALL, WAIT_FOR_NOTHING, WAIT_FOR_SENDING, Engine
 from .errors import SerializationError
 from .functions import Functions, Known, along
 from .future import Future
 from .mapping import run_map
 from .modules import Peer
-from .options import DEFAULT, Options, parse_bytes
+from .options import DEFAULT, parse_bytes
 from .retry import Retry
 from .serialize import Serializer
 from .spec import Spec
@@ -136,12 +136,13 @@ class Executor(concurrent.futures.Executor):
         if priority != 0:
             changes["priority"] = priority
         self._options = DEFAULT.replace(**changes)
-        self._specs: Dict[str, Spec] = {}
+        self._specs: Dict[str, Spec] = {}  # by function, for these options
         peer = Peer(client, on_mismatch)
         self._serializer = Serializer(peer, serializer)
         self._engine = Engine(client, own, give_up)
         self._shared = _Shared(self._engine, peer)
         self._shared.group_id = task_group_id
+        self._known = self._shared.functions.known
         self._connect_timeout = connect_timeout
         self._slots = max_workers
         self._tags = tags
@@ -174,14 +175,14 @@ class Executor(concurrent.futures.Executor):
             :raises ServerUnavailable: there is no server (first contact only)
             :raises RuntimeError: after :meth:`shutdown`
             """
-            known = self._shared.functions.get(fn)
-            if known is None:
+            known = self._known.get(id(fn))
+            if known is None or known.ref() is not fn:
                 try:
                     known = self._find(fn)
                 except SerializationError as error:
                     return self._failed(error)
-            if known.along:
-                args = along(fn, args)
+                if known.along:
+                    args = along(fn, args)
             return self._submit(known.function_id, args, kwargs)
 
     def submit_to_registered_function(
@@ -219,16 +220,10 @@ class Executor(concurrent.futures.Executor):
             payload = self._serializer.dump_call(args, kwargs)
         except SerializationError as error:
             return self._failed(error)
-        spec = self._specs.get(function_id)
-        if spec is None:
-            spec = self._spec(function_id)
-        group_id = self._shared.group_id
-        if group_id is None:
-            group_id = self._open()
-        engine = self._engine
-        future: Future[Any] = Future(engine, group_id, spec, payload)
-        size = len(payload)
-        engine.put(future, size, size > INLINE_MAX)
+        spec = self._specs.get(function_id) or self._spec(function_id)
+        group_id = self._shared.group_id or self._open()
+        future: Future[Any] = Future(self._engine, group_id, spec, payload)
+        self._engine.put(future, len(payload), len(payload) > INLINE_MAX)
         return future
 
     def _failed(self, error: BaseException) -> Future[Any]:
@@ -331,8 +326,9 @@ class Executor(concurrent.futures.Executor):
             if name != "mem":
                 raise ValueError(f"resource_specification knows mem, not {name!r}")
         self._resources = value
-        if value and "mem" in value:
-            self._set(self._options.replace(mem=parse_bytes("mem", value["mem"])))
+        mem = parse_bytes("mem", value["mem"]) if value else None
+        self._options = self._options.replace(mem=mem)
+        self._specs = {}
 
     @property
     def serializer(self) -> Optional[str]:
@@ -367,10 +363,6 @@ class Executor(concurrent.futures.Executor):
             self._slots = slots if isinstance(slots, int) and slots > 0 else os.cpu_count() or 1
         return self._slots
 
-    def _set(self, options: Options) -> None:
-        self._options = options
-        self._specs = {}
-
     # ---- coming back, and the end --------------------------------------------------------------
 
     def reload_tasks(self, task_group_id: Optional[str] = None) -> List[Future[Any]]:
@@ -391,20 +383,25 @@ class Executor(concurrent.futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more tasks.
 
-        :param wait: return when all futures are done and all threads have ended
+        :param wait: return when all futures are done and all threads have ended. Without it, the end
+            of the interpreter waits only until everything is sent: the tasks are done, but nobody
+            here takes their results
         :param cancel_futures: cancel the tasks that have not started; what runs is finished
         """
-        self._engine.close()
+        engine = self._engine
+        engine.close()
         if cancel_futures:
-            self._engine.cancel_unstarted()
+            engine.cancel_unstarted()
         if wait:
-            self._engine.join()
+            engine.join()
+        elif engine.at_exit == WAIT_FOR_ALL:
+            engine.at_exit = WAIT_FOR_SENDING
 
     def __exit__(self, exc_type: Any, exc_val: Any, exc_tb: Any) -> Optional[bool]:
         if exc_type is not None and issubclass(exc_type, KeyboardInterrupt):
             # Who interrupts does not want to wait. The tasks go on; attach() finds them again.
             self.shutdown(wait=False)
-            self._engine.leave()
+            self._engine.at_exit = WAIT_FOR_NOTHING
         else:
             self.shutdown(wait=True)
         return None
@@ -426,5 +423,4 @@ def attach(
         return executor.reload_tasks(group_id)
     finally:
         executor.shutdown(wait=False)
-        executor._engine.leave()
 

@@ -37,14 +37,14 @@ class Functions:
 
     def __init__(self, register: Callable[[str, bytes, str], str]) -> None:
         self._register = register
-        self._known: Dict[int, Known] = {}
+        self.known: Dict[int, Known] = {}  # by id(function): compare with its ref()
         self._carriers: Dict[str, Known] = {}
         self._same_code: Dict[types.CodeType, int] = {}
         self._lock = threading.Lock()
 
     def get(self, function: Callable[..., Any]) -> Optional[Known]:
         """What is known of it, without asking anybody."""
-        known = self._known.get(id(function))
+        known = self.known.get(id(function))
         return known if known is not None and known.ref() is function else None
 
     def find(
@@ -93,11 +93,11 @@ class Functions:
         try:
             # The identity is free for another object as soon as this one is gone.
             ref: Callable[[], Any] = weakref.ref(
-                function, lambda _: self._known.pop(identity, None)
+                function, lambda _: self.known.pop(identity, None)
             )
         except TypeError:
             ref = lambda: function
-        known = self._known[identity] = Known(function_id, False, ref)
+        known = self.known[identity] = Known(function_id, False, ref)
         return known
 
     def _carrier(self, function: Callable[..., Any]) -> Known:

@@ -19,7 +19,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
-from .errors import FarhandError, VersionMismatch
+from .errors import FarhandError, TaskExpired, TaskPending, VersionMismatch
 
 if TYPE_CHECKING:
     from .client import Client
@@ -67,6 +67,7 @@ class Peer:
         self._on_mismatch = on_mismatch
         self._has: Dict[str, bool] = {}
         self._same_version: Optional[str] = None
+        self._silent = False
         self._lock = threading.Lock()
 
     def has(self, name: str) -> bool:
@@ -118,7 +119,10 @@ class Peer:
         return message
 
     def _ask(self, function: Callable[..., Any], *args: Any) -> Any:
-        """The result of a small call over there; None if it fails or takes too long."""
+        """The result of a small call over there; None if it fails, or if the pool is so busy that
+        it does not answer. Then it is not asked again, for each question keeps a submit waiting."""
+        if self._silent:
+            return None
         client = self._client
         payload = pickle.dumps((args, {}), 5)
         fields = {"priority": 100, "expires_in": ANSWER_S, "tags": {"farhand": "question"}}
@@ -127,5 +131,8 @@ class Peer:
             function_id = client.put_function(name, pickle.dumps(function, 5))
             task = client.put_task(function_id, payload, fields)
             return client.get_result(task["id"], wait=ANSWER_S)
+        except (TaskPending, TaskExpired):
+            self._silent = True
         except (FarhandError, ImportError, OSError, TypeError):
-            return None
+            pass  # such a module is not there, or cannot be imported
+        return None

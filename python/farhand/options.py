@@ -22,6 +22,7 @@ RetryOn = Union[str, Type[BaseException], Iterable[Union[str, Type[BaseException
 Seconds = Union[int, float, datetime.timedelta]
 Moment = Union[int, float, str, datetime.datetime]
 
+_CLASS_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 _KINDS = ("exception", "timeout", "memory", "crash")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -150,7 +151,7 @@ def _retry_on(name: str, value: Any) -> Tuple[str, ...]:
     for one in value:
         if isinstance(one, type) and issubclass(one, BaseException):
             one = f"{one.__module__}.{one.__qualname__}"
-        if not isinstance(one, str) or not (one in _KINDS or "." in one):
+        if not isinstance(one, str) or not (one in _KINDS or _CLASS_NAME.fullmatch(one)):
             kinds = ", ".join(_KINDS)
             raise ValueError(f"{name} takes exception classes, their names, or {kinds}: {one!r}")
         names.append(one)
@@ -171,7 +172,7 @@ def _backoff(name: str, value: Any) -> Dict[str, float]:
 
 
 _CHECKS = {
-    "retries": ("retries", _integer(0, 1_000_000)),
+    "retries": ("retries", _integer(0, 1000)),
     "retry_on": ("retry_on", _retry_on),
     "backoff": ("backoff", _backoff),
     "timeout": ("timeout_s", _seconds),

@@ -70,8 +70,6 @@ def load(encoded: Any, task_id: str) -> Any:
 
 def is_apart(record: Mapping[str, Any]) -> bool:
     """Whether the pickle of a result or an exception was too large to come with the record."""
-    if record.get("result") is not None:
-        return False
     if record["state"] == COMPLETED:
         return True
     return record.get("reason") == "exception" and bool(record.get("result_size"))

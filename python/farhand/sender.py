@@ -34,24 +34,23 @@ class Sender:
 
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
-        self._queue: Deque["Future[Any]"] = deque()
-        self._idle = False
+        self.queue: Deque["Future[Any]"] = deque()
+        self.idle = True  # there is nobody who would look at the queue without wake()
         self._started = False
 
-    def put(self, future: "Future[Any]") -> None:
-        """Queues a future. Under the engine's lock."""
-        self._queue.append(future)
-        if self._idle:
-            self._idle = False
+    def wake(self) -> None:
+        """Lets the thread look at the queue. Under the engine's lock."""
+        self.idle = False
+        if self._started:
             self._engine.work.notify()
-        elif not self._started:
+        else:
             self._engine.spawn(self._run, "sender")
             self._started = True
 
     def drop_queued(self) -> "Futures":
         """Gives up what is queued; it is the caller's now. Under the engine's lock."""
-        futures = list(self._queue)
-        self._queue.clear()
+        futures = list(self.queue)
+        self.queue.clear()
         return futures
 
     def cancel_queued(self) -> None:
@@ -66,17 +65,17 @@ class Sender:
         engine = self._engine
         while True:
             with engine.lock:
-                while not self._queue:
+                while not self.queue:
                     if engine.ended():
                         return
-                    self._idle = True
+                    self.idle = True
                     engine.work.wait()
-                self._idle = False
+                self.idle = False
                 futures = self._take()
             self._send(futures)
 
     def _take(self) -> "Futures":
-        queue = self._queue
+        queue = self.queue
         group_id, size = queue[0]._group_id, 0
         futures: "Futures" = []
         while queue and len(futures) < BATCH_TASKS_MAX and size < BATCH_BYTES_MAX:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 30.0
 MAX_BYTES = 4 << 20
+LOOK_AGAIN_S = 0.5
 
 Record = Dict[str, Any]
 
@@ -170,9 +171,10 @@ class Waiter:
                 continue
             if reply["done"]:
                 self._settle([(future, dict(reply["done"][0]))])
-            else:
-                with self._engine.lock:
-                    self._pending[task_id] = future
+                continue
+            with self._engine.lock:
+                self._pending[task_id] = future
+            self._engine.retry.pause(LOOK_AGAIN_S)  # it is there, whatever the group says
 
     def _ask(self, wait_s: float) -> Tuple[List[Record], int]:
         reply = self._engine.client.wait(
@@ -206,7 +208,7 @@ class Waiter:
     def _settle(self, taken: List[Tuple[Future[Any], Record]]) -> None:
         count = 0
         for future, record in taken:
-            if outcome.is_apart(record) and not future.cancelled():
+            if record.get("result") is None and outcome.is_apart(record) and not future.done():
                 self._fetch_later(future, record)
             else:
                 _finish(future, record)

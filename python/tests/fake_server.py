@@ -141,7 +141,7 @@ class FakeServer:
     def end(self, task, state, pickled=None, reason=None, error=None, stdout="", stderr=""):
         task.update(state=state, pickled=pickled, reason=reason, error=error, stdout=stdout,
                     stderr=stderr, result_size=len(pickled or b""))
-        if task["group_id"]:
+        if task["group_id"] in self.groups:
             self.groups[task["group_id"]]["finished"].append(task)
         self.changed.notify_all()
 
@@ -252,7 +252,7 @@ class FakeServer:
         def pending():
             if ids is not None:
                 return len(ids) - len(finished())
-            return self.groups[group_id]["total"] - len(finished())
+            return max(0, self.groups[group_id]["total"] - len(finished()))
 
         self.group(group_id)
         after = int(since_cursor or 0)
