@@ -7,6 +7,8 @@
 #include "clients_priv.h"
 #include "dispatch/dispatch.h"
 
+enum { LATE_US = 2000000 };
+
 struct clients *clients_new(struct world *w)
 {
 	struct clients *c = fh_calloc(1, sizeof *c);
@@ -146,6 +148,9 @@ static void look_at_parked(struct clients *c)
 		struct flight *f = list_entry(link, struct flight, link);
 		if (f->deadline_us == INT64_MAX || f->abandoned)
 			continue;
+		int64_t due_us = f->deadline_us > c->w->calm_us ? f->deadline_us : c->w->calm_us;
+		MUST(c->w, !c->w->calm || c->w->now_us < due_us + LATE_US,
+		     "a call is not answered %d s after its time", LATE_US / 1000000);
 		if (!c->w->calm && rng_chance(&c->w->rng, 2)) {
 			struct call_sink sink = dispatch_sink(c->w->dispatch);
 			f->abandoned = true;

@@ -46,6 +46,9 @@ struct knobs knobs_draw(struct rng *r)
 	k.urgent = rate(r, 600);
 	k.keyed = rng_chance(r, 500) ? 1000 : 600;
 
+	/* What a worker runs for a dispatcher that is gone, only the fleet can call back. */
+	k.doomed = k.local ? rate(r, 60) : 0;
+
 	k.crash = rate(r, 12);
 	k.stop = rate(r, 5);
 	k.host_crash = k.local ? 0 : rate(r, 10);
@@ -76,9 +79,9 @@ void knobs_print(const struct knobs *k)
 	       k->calls_max, k->run_max_us);
 	printf("in a thousand: trouble %u, delayed %u, expiring %u, retried %u, once %u, limited "
 	       "%u, "
-	       "urgent %u, keyed %u\n",
+	       "urgent %u, keyed %u, doomed %u\n",
 	       k->trouble, k->delayed, k->expiring, k->retried, k->once, k->limited, k->urgent,
-	       k->keyed);
+	       k->keyed, k->doomed);
 	printf("faults: crash %u, stop %u, host %u, link %u, forge %u, stall %u, pause %u, wall "
 	       "%u; "
 	       "eager: commit %u, run %u, host %u, client %u; %u turns\n",

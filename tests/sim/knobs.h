@@ -22,7 +22,8 @@ struct knobs {
 	uint32_t batch_max, calls_max;
 	uint32_t trouble; /* of a thousand attempts */
 	uint32_t run_max_us;
-	uint32_t delayed, expiring, retried, once, limited, urgent, keyed; /* of a thousand tasks */
+	uint32_t delayed, expiring, retried, once, limited, urgent, keyed,
+		doomed; /* of a thousand tasks */
 
 	/* Faults, of a thousand turns of the world */
 	uint32_t crash, stop, host_crash, link_cut, forge, stall, pause, wall_jump;

@@ -18,10 +18,11 @@ struct oracle *oracle_new(struct world *w)
 	o->room = 1 << 17;
 	o->subjects = fh_calloc(o->room, sizeof(struct subject *));
 	o->told = fh_calloc(o->room, sizeof(struct subject *));
+	o->doomed = fh_calloc(o->room, sizeof(struct subject *));
 	o->groups = fh_calloc(GROUPS_MAX, sizeof(struct group_model *));
 	o->told_groups = fh_calloc(GROUPS_MAX, sizeof(struct group_model *));
 	int ret = map_init(&o->by_id);
-	FH_ASSERT(o->subjects && o->told && o->groups && o->told_groups && ret == 0);
+	FH_ASSERT(o->subjects && o->told && o->doomed && o->groups && o->told_groups && ret == 0);
 	return o;
 }
 
@@ -35,6 +36,7 @@ void oracle_free(struct oracle **op)
 	map_release(&o->by_id);
 	fh_free((void *)o->subjects);
 	fh_free((void *)o->told);
+	fh_free((void *)o->doomed);
 	fh_free((void *)o->groups);
 	fh_free((void *)o->told_groups);
 	fh_free(o);
@@ -98,6 +100,17 @@ struct group_model *oracle_group(const struct oracle *o, struct fh_id id)
 struct subject *oracle_any_told(const struct oracle *o)
 {
 	return o->told_count ? o->told[rng_below(&o->w->rng, o->told_count)] : NULL;
+}
+
+struct subject *oracle_any_doomed(struct oracle *o)
+{
+	while (o->doomed_count > 0) {
+		uint32_t i = rng_below(&o->w->rng, o->doomed_count);
+		if (!o->doomed[i]->final)
+			return o->doomed[i];
+		o->doomed[i] = o->doomed[--o->doomed_count];
+	}
+	return NULL;
 }
 
 struct group_model *oracle_any_group(const struct oracle *o)

@@ -43,12 +43,15 @@ void oracle_told_of_group(struct oracle *o, struct group_model *g);
 struct subject *oracle_find(const struct oracle *o, struct fh_id id);
 /* One of the tasks that clients know, or NULL. */
 struct subject *oracle_any_told(const struct oracle *o);
+/* A task that only a cancellation ends, and that is open; or NULL. */
+struct subject *oracle_any_doomed(struct oracle *o);
 struct group_model *oracle_any_group(const struct oracle *o);
 /* An attempt that was sent some time: false if there is none. */
 bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t *ret_peer,
 		      bool *ret_current);
 
-/* -- the store: committed together, not yet told; then everything is told */
+/* -- the store: asked; committed together, not yet told; then everything is told */
+void oracle_asked(struct oracle *o, const struct store_op *op);
 void oracle_commit(struct oracle *o, struct store_op *const *ops, size_t count);
 void oracle_delivered(struct oracle *o);
 void oracle_start(struct oracle *o, const struct store_recovery *r);
@@ -63,6 +66,9 @@ void oracle_audit(struct oracle *o);
 /* All that was accepted is final, and every follower has got everything once. */
 bool oracle_all_final(const struct oracle *o);
 void oracle_check_end(struct oracle *o);
+/* In the calm: what has expired does not stay queued for long. */
+void oracle_check_prompt(const struct oracle *o);
+
 /* Prints what is missing. */
 void oracle_describe(const struct oracle *o);
 uint64_t oracle_count(const struct oracle *o);

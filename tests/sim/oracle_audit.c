@@ -6,8 +6,12 @@
 #include "oracle.h"
 #include "oracle_priv.h"
 #include "tap.h"
+#include "world.h"
 
-enum { PAGE = 512 };
+enum {
+	PAGE = 512,
+	PROMPT_MS = 5000,
+};
 
 static void audit_tasks(struct oracle *o, uint32_t from, uint32_t count)
 {
@@ -42,6 +46,22 @@ void oracle_audit(struct oracle *o)
 	     "the store holds %llu tasks, %llu were accepted", (unsigned long long)sum,
 	     (unsigned long long)oracle_count(o));
 	store_op_release(&stats.op);
+}
+
+void oracle_check_prompt(const struct oracle *o)
+{
+	for (uint32_t i = 0; i < o->told_count; i++) {
+		const struct subject *s = o->told[i];
+		int64_t at_ms = s->wish->options.expires_at_ms;
+		bool begun = false;
+		for (uint32_t k = 0; k < s->token_count; k++)
+			begun |= s->begun[k];
+		bool just_now = s->durable_us + PROMPT_MS * 1000 > o->w->now_us;
+		MUST(o->w,
+		     !at_ms || s->final || begun || just_now ||
+			     at_ms + PROMPT_MS > world_wall_least_ms(o->w),
+		     "%s has expired long ago, and is still queued", subject_name(s));
+	}
 }
 
 void oracle_describe(const struct oracle *o)

@@ -43,6 +43,9 @@ static void submitted(struct oracle *o, const struct store_submit *c)
 		MUST(o->w, !s->durable, "%s is stored twice", subject_name(s));
 		s->durable = true;
 		s->durable_commit = o->commits;
+		s->durable_us = o->w->now_us;
+		if (s->wish->doomed)
+			o->doomed[o->doomed_count++] = s;
 		r->durable_ids[s->wish - r->wishes] = s->id;
 		o->live++;
 		o->live_bytes += c->items[i].task->payload_size;
@@ -193,6 +196,33 @@ static void retried(struct oracle *o, const struct store_retry_item *r)
 	s->losses = r->losses;
 	if (r->release)
 		s->due_ms = r->not_before_ms;
+}
+
+/* After failure n the next attempt is due within initial * factor^(n-1), at most max, and not
+ * before half of that; a millisecond more for rounding. */
+static void check_backoff(struct oracle *o, const struct store_retry_item *r)
+{
+	const struct subject *s = durable(o, r->task, "RETRY");
+	const struct task_options *opt = &s->wish->options;
+	double whole_ms = opt->backoff_initial_ms;
+	for (uint32_t n = 1; n < r->failures; n++)
+		whole_ms *= opt->backoff_factor_milli / 1000.0;
+	if (whole_ms > opt->backoff_max_ms)
+		whole_ms = opt->backoff_max_ms;
+	double delay_ms = r->not_before_ms ? (double)(r->not_before_ms - world_wall_ms(o->w)) : 0;
+	MUST(o->w, delay_ms >= whole_ms / 2 - 1 && delay_ms <= whole_ms + 1,
+	     "%s is to be tried again after %.0f ms, its backoff is %.1f ms", subject_name(s),
+	     delay_ms, whole_ms);
+}
+
+void oracle_asked(struct oracle *o, const struct store_op *op)
+{
+	if (op->kind != STORE_RETRY)
+		return;
+	const struct store_retry *c = CALL(store_retry, op);
+	for (uint32_t i = 0; i < c->count; i++)
+		if (c->items[i].release)
+			check_backoff(o, &c->items[i]);
 }
 
 /* ---- reads: the store gives back what is durable ---- */

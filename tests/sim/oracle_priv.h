@@ -12,6 +12,8 @@ struct oracle {
 	uint32_t count, room;
 	struct subject **told; /* those that clients know */
 	uint32_t told_count;
+	struct subject **doomed; /* durable ones, and some that have ended */
+	uint32_t doomed_count;
 	struct map by_id;
 	struct group_model **groups;
 	uint32_t group_count;

@@ -91,7 +91,7 @@ static void cancel_task(struct clients *c, struct subject *s)
 	struct flight *f = flight_new(c, CALL_CANCEL, cancelled);
 	f->subject = s;
 	f->cancel.task = s ? s->id : clients_id(c);
-	f->cancel.spare_running = rng_chance(&c->w->rng, 300);
+	f->cancel.spare_running = !c->w->calm && rng_chance(&c->w->rng, 300);
 	f->was_final = s && s->told_final;
 	if (s)
 		s->cancel_asked = true;
@@ -242,6 +242,11 @@ void reads_act(struct clients *c)
 {
 	struct subject *s = oracle_any_told(c->w->oracle);
 	uint32_t what = rng_below(&c->w->rng, 100);
+	struct subject *doomed = what < 10 || c->w->calm ? oracle_any_doomed(c->w->oracle) : NULL;
+	if (doomed && rng_chance(&c->w->rng, 200)) {
+		cancel_task(c, doomed);
+		return;
+	}
 	if (c->w->calm || what < 35) {
 		(void)follow_group(c, oracle_any_group(c->w->oracle));
 		return;

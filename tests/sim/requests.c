@@ -58,8 +58,13 @@ static struct request *request_draw(struct clients *c)
 		wish->options = options_draw(c->w);
 		wish->bytes = rng_skewed(rng, 200);
 		wish->function = rng_chance(rng, 5) ? FUNCTIONS : rng_below(rng, FUNCTIONS);
+		wish->doomed = rng_chance(rng, k->doomed);
 		wish->script =
 			script_draw(rng, k->trouble, wish->options.timeout_ms > 0, k->run_max_us);
+		if (wish->doomed) {
+			wish->script = script_hang(rng);
+			wish->options.timeout_ms = 0;
+		}
 	}
 	c->requests[c->request_count++] = r;
 	return r;

@@ -20,6 +20,14 @@ struct script script_draw(struct rng *r, uint32_t trouble, bool may_hang, uint32
 	return s;
 }
 
+struct script script_hang(struct rng *r)
+{
+	struct script s = { .salt = rng_next(r) };
+	for (int i = 0; i < SCRIPT_ATTEMPTS; i++)
+		s.acts[i] = ACT_HANG;
+	return s;
+}
+
 static uint32_t at(uint32_t attempt)
 {
 	return attempt <= SCRIPT_ATTEMPTS ? attempt - 1 : SCRIPT_ATTEMPTS - 1; /* 1 is the first */

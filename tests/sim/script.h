@@ -16,7 +16,7 @@ enum act {
 	ACT_MATCHED, /* an exception of one of the task's retry classes */
 	ACT_CRASH,
 	ACT_MEMORY,
-	ACT_HANG, /* runs until it is ended; only in tasks with a limit */
+	ACT_HANG, /* runs until it is ended */
 	ACT_UNSERIALISABLE,
 	ACT_COUNT,
 };
@@ -31,6 +31,9 @@ struct script {
 
 /* `trouble`: of a thousand attempts, how many do not go well. */
 struct script script_draw(struct rng *r, uint32_t trouble, bool may_hang, uint32_t run_max_us);
+
+/* Hangs in every attempt. */
+struct script script_hang(struct rng *r);
 
 enum act script_act(const struct script *s, uint32_t attempt);
 uint32_t script_run_us(const struct script *s, uint32_t attempt);

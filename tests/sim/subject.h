@@ -27,6 +27,7 @@ struct group_model {
 struct wish {
 	struct script script;
 	struct task_options options;
+	bool doomed;	   /* hangs until it is cancelled, which clients see to */
 	uint32_t function; /* index; FUNCTIONS: one that is not there */
 	uint32_t bytes;
 };
@@ -57,6 +58,8 @@ struct subject {
 	bool refused;		   /* a client was told: never */
 	bool durable, told;
 	uint64_t asked_at, told_at; /* order of the moments when it was asked for and accepted */
+
+	int64_t durable_us; /* since when */
 
 	/* As the store must have it */
 	uint32_t attempt, failures, losses;

@@ -36,6 +36,7 @@ static void tap_submit(struct store *s, struct store_op *op)
 	struct tap *t = of(s);
 	FH_ASSERT_CMP(t->count, <, WAITING_MAX);
 	t->waiting[t->count++] = op;
+	oracle_asked(t->w->oracle, op);
 	store_submit(t->inner, op);
 }
 

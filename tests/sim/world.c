@@ -38,6 +38,11 @@ int64_t world_wall_most_ms(const struct world *w)
 	return (w->now_us + w->wall_most_us) / 1000;
 }
 
+int64_t world_wall_least_ms(const struct world *w)
+{
+	return (w->now_us + w->wall_least_us) / 1000;
+}
+
 void world_note(struct world *w, const char *fmt, ...)
 {
 	if (!w->verbose)
@@ -171,6 +176,8 @@ static void jump_wall(struct world *w)
 	w->wall_offset_us += ((int64_t)rng_below(&w->rng, 20001) - 10000) * 1000;
 	if (w->wall_offset_us > w->wall_most_us)
 		w->wall_most_us = w->wall_offset_us;
+	if (w->wall_offset_us < w->wall_least_us)
+		w->wall_least_us = w->wall_offset_us;
 	world_note(w, "the wall clock jumps");
 }
 
@@ -300,6 +307,8 @@ static void turn(struct world *w)
 		go_wrong(w);
 	if (w->turn % 64 == 0)
 		mix(w);
+	if (w->turn % 256 == 0 && w->calm)
+		oracle_check_prompt(w->oracle);
 }
 
 /* Everything heals, the wall clock shows the latest that it has shown, so that what waits for a
@@ -309,6 +318,7 @@ static void become_calm(struct world *w)
 	if (w->stopping)
 		crash(w);
 	w->calm = true;
+	w->calm_us = w->now_us;
 	w->wall_offset_us = w->wall_most_us;
 	w->knobs.client_eager = 100;
 	w->knobs.calls_max = 64;
@@ -360,7 +370,7 @@ uint64_t world_run(uint64_t seed, bool verbose)
 	w->rng.state = seed * UINT64_C(0xD1342543DE82EF95) + 1;
 	w->knobs = knobs_draw(&w->rng);
 	w->now_us = 1000000;
-	w->wall_offset_us = w->wall_most_us = wall_start_us;
+	w->wall_offset_us = w->wall_most_us = w->wall_least_us = wall_start_us;
 	if (verbose)
 		knobs_print(&w->knobs);
 	w->oracle = oracle_new(w);

@@ -26,14 +26,16 @@ struct world {
 	bool verbose;
 	struct rng rng;
 	struct knobs knobs;
-	int64_t now_us;			      /* monotonic */
-	int64_t wall_offset_us, wall_most_us; /* wall = monotonic + offset; the largest offset */
+	int64_t now_us;			     /* monotonic */
+	int64_t wall_offset_us;		     /* wall = monotonic + offset */
+	int64_t wall_most_us, wall_least_us; /* the largest and smallest offset ever */
 	uint64_t turn, hash;
-	uint32_t life; /* of the dispatcher: 1 is the first */
-	bool calm;     /* no more faults, no more load */
-	bool stopping; /* the dispatcher drains, and ends when it is idle or out of patience */
-	bool crashing; /* the calls that come back now come from a broken connection */
-	bool woken;    /* the dispatcher has work */
+	uint32_t life;	 /* of the dispatcher: 1 is the first */
+	bool calm;	 /* no more faults, no more load */
+	int64_t calm_us; /* since when */
+	bool stopping;	 /* the dispatcher drains, and ends when it is idle or out of patience */
+	bool crashing;	 /* the calls that come back now come from a broken connection */
+	bool woken;	 /* the dispatcher has work */
 	int64_t stalled_until_us; /* the store commits nothing before */
 	struct tap *tap;
 	struct dispatch *dispatch;
@@ -48,9 +50,10 @@ struct world {
  * was violated, and ends the process with 1. */
 uint64_t world_run(uint64_t seed, bool verbose);
 
-/* Wall clock, Unix milliseconds; and the latest that it can have shown by now. */
+/* Wall clock, Unix milliseconds; the latest and the earliest that it can be taken to show. */
 int64_t world_wall_ms(const struct world *w);
 int64_t world_wall_most_ms(const struct world *w);
+int64_t world_wall_least_ms(const struct world *w);
 
 _Noreturn void world_fail(struct world *w, const char *fmt, ...) FH_PRINTF(2, 3);
 void world_note(struct world *w, const char *fmt, ...) FH_PRINTF(2, 3); /* with --verbose */
