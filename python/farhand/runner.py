@@ -27,10 +27,11 @@ import struct
 import sys
 import time
 import traceback
+import types
 
 from .runner_objects import (
     DONE, EXCEPTION, UNDECODABLE, UNSERIALISABLE, dump_by_force, explain, load_call,
-    load_function, text_of, too_large,
+    load_function, own_view, text_of, too_large,
 )
 
 # ---- formats -----------------------------------------------------------------------------------
@@ -51,6 +52,7 @@ FRAME = struct.Struct("=BBHIQQQ")
 FUNCTION, JOB = 1, 2
 HELLO, STARTED, RESULT, GIVEN_BACK = 3, 4, 5, 6
 ANNOUNCE, IN_FILE, LAST = 1, 2, 4  # flags; IN_FILE: a region of the file instead of the pickle
+FD = struct.Struct("=i")
 REGION = struct.Struct("=QQ")  # offset, length
 # kind, reason, flags, length of error type, job, started (Unix ms), microseconds of decoding,
 # running and encoding, length of message, of value, of traceback, of stdout, of stderr.
@@ -77,9 +79,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 _libc = ctypes.CDLL(None, use_errno=True)
 _no_arg = ctypes.c_ulong(0)
 
-setrlimit = resource.setrlimit  # our own use of it is not a job's
-clock, time_ns, dumps = time.perf_counter_ns, time.time_ns, pickle.dumps
-thread_count = _thread._count
+# What a job changes in these modules, or calls in them, is its own affair.
+users = types.SimpleNamespace(os=os, resource=resource, signal=signal)
+os, resource, signal = own_view(os), own_view(resource), own_view(signal)
+clock, time_ns, dumps, thread_count = (
+    time.perf_counter_ns, time.time_ns, pickle.dumps, _thread._count)
+
 
 
 def prctl(option, argument):
@@ -113,7 +118,7 @@ def read_region(fd, offset, size):
 
 def received_fds(ancillary):
     """The descriptors in what recvmsg() returned."""
-    return [fd for _, _, data in ancillary for (fd,) in struct.iter_unpack("=i", data)]
+    return [fd for _, _, data in ancillary for (fd,) in FD.iter_unpack(data)]
 
 
 def keep_freed_memory():
@@ -486,7 +491,8 @@ class Child:
             view = memoryview(section)
             while view:
                 view = view[os.write(fd, view) :]
-        socket.send_fds(self.channel, [head], [fd])
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, FD.pack(fd))
+        self.channel.sendmsg([head], [rights])
         os.close(fd)
 
 
@@ -494,9 +500,9 @@ class Child:
 
 
 NOTICED = (  # what changes something that the next job would find
-    (os, "chdir"), (os, "fchdir"), (os, "putenv"), (os, "unsetenv"), (os, "umask"), (os, "dup2"),
-    (signal, "signal"), (signal, "setitimer"), (signal, "alarm"), (sys, "setrecursionlimit"),
-    (resource, "setrlimit"),
+    (users.os, "chdir"), (users.os, "fchdir"), (users.os, "putenv"), (users.os, "unsetenv"),
+    (users.os, "umask"), (users.os, "dup2"), (users.signal, "signal"), (users.signal, "setitimer"),
+    (users.signal, "alarm"), (users.resource, "setrlimit"), (sys, "setrecursionlimit"),
 )
 
 
@@ -556,7 +562,7 @@ class Surroundings:
         if not (slow or self.noticed or self.jobs_left < 0):
             try:
                 if (sys.stdout is self.stdout and sys.stderr is self.stderr
-                        and os.environ is self.environ and not thread_count()):
+                        and users.os.environ is self.environ and not thread_count()):
                     self.flush_stdout()
                     self.flush_stderr()
                     return self.drain() if self.poll(0, 2) else NOTHING
@@ -609,7 +615,7 @@ class Surroundings:
         """What the next job must find as this one did; False: that cannot be done."""
         os.fchdir(self.directory)
         os.umask(self.umask)
-        if os.environ is not self.environ or self.environ._data != self.variables:
+        if users.os.environ is not self.environ or self.environ._data != self.variables:
             self.put_back_environ()
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(self.signals, self.handlers):
@@ -622,11 +628,10 @@ class Surroundings:
         return not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT
 
     def put_back_environ(self):
-        os.environ = self.environ  # noqa: B003 - the same object, should a job have replaced it
+        users.os.environ = self.environ  # should a job have replaced it
         for name in set(self.environ._data) - set(self.variables):
             del os.environb[name]
-        for name, value in self.variables.items():
-            os.environb[name] = value
+        os.environb.update(self.variables)
 
 
 def free_descriptor():
@@ -663,12 +668,12 @@ def limit_memory(allowed):
     what can be written to; RLIMIT_AS would count what libraries only reserve as well."""
     limits = resource.getrlimit(resource.RLIMIT_DATA)
     size, hard = memory_pages(5) + allowed, limits[1]
-    setrlimit(resource.RLIMIT_DATA, (size if hard < 0 else min(size, hard), hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (size if hard < 0 else min(size, hard), hard))
     return limits
 
 
 def restore_memory(limits):
     try:
-        setrlimit(resource.RLIMIT_DATA, limits)
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
     except (OSError, ValueError):  # the job has lowered the hard limit, which has been noticed
         pass

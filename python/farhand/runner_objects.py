@@ -13,6 +13,15 @@ import sys
 import traceback
 import types
 
+
+def own_view(module):
+    """The module as it is now. A job may replace what is in it; the runner goes on with this."""
+    return types.SimpleNamespace(**vars(module))
+
+
+pickle, traceback, os = own_view(pickle), own_view(traceback), own_view(os)
+find_spec = importlib.util.find_spec
+
 # Reasons, numbered as in the worker; 0 is success.
 DONE, EXCEPTION, MEMORY, UNDECODABLE, UNSERIALISABLE, RESULT_TOO_LARGE = 0, 1, 3, 6, 7, 8
 
@@ -144,7 +153,7 @@ class Lender:
         if module not in self.missing:
             try:
                 self.missing[module] = (module not in sys.modules
-                                        and importlib.util.find_spec(module) is None)
+                                        and find_spec(module) is None)
             except (ImportError, ValueError):  # its package is missing, or strange
                 self.missing[module] = True
         return self.missing[module]
@@ -188,14 +197,17 @@ def lending(pickler, lender):
 
 
 def picklers(client_has):
-    """What is tried after the plain pickler: references first, then by value, with the serialiser
-    first that the client is known to have."""
+    """What is tried after the plain pickler: references first, then by value, with one serialiser
+    that the client is likely to have. (Two would not do more good: what cloudpickle refuses, such
+    as a lock, dill makes anew, and it is no longer the same thing.)"""
     yield pickle.Pickler
     for name in ("dill", "cloudpickle") if client_has == DILL else ("cloudpickle", "dill"):
         try:
-            yield __import__(name).Pickler
+            pickler = __import__(name).Pickler
         except Exception:
             continue
+        yield pickler
+        return
 
 
 def dump_with(pickler, value, lender):
@@ -303,7 +315,8 @@ def explain(stage, error, classes, size_max, client_has):
         if reason == UNSERIALISABLE:
             error = TypeError(text_of(error))
         data = dump_exception(error, size_max, client_has)
-        answer = (reason, data, encoded(name_of(type(error))), encoded(text_of(error)),
+        text = text_of(error) or (reason == MEMORY and "out of memory") or ""
+        answer = (reason, data, encoded(name_of(type(error))), encoded(text),
                   encoded(formatted(error)), bool(classes) and matches(error, classes))
         error.__traceback__ = None  # it holds everything that the job had in its hands
         return answer

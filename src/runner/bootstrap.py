@@ -7,6 +7,7 @@ if sys.version_info < (3, 9):
     sys.exit('Python %d.%d.%d is too old: 3.9 or newer is needed' % sys.version_info[:3])
 if sys.path and sys.path[0] == '':
     del sys.path[0]
+import builtins
 import os
 parts = os.pread(4, 1 << 24, 0).split(b'\0')
 os.close(4)
@@ -17,6 +18,7 @@ for name, source in zip(parts[::2], parts[1::2]):
     name = name.decode()
     module = type(sys)('_farhand.' + name)
     module.__package__ = '_farhand'
+    module.__builtins__ = dict(vars(builtins))  # which jobs may replace
     module.__file__ = '<farhand>/%s.py' % name
     sys.modules[module.__name__] = module
     setattr(package, name, module)

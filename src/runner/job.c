@@ -103,19 +103,19 @@ void slot_return_all(struct slot *s)
 
 /* ---- ends -------------------------------------------------------------------------------- */
 
-/* A result for a job that ended without the child's word. Without memory it stays without texts:
- * state and reason are what counts. */
-static struct task_result failure(const struct slot *s, enum task_reason reason, const char *type,
-				  const char *message)
+/* The exception that a client raises for it. */
+static const char *type_of(enum task_reason reason)
 {
-	struct task_result r = {
-		.state = reason == REASON_CANCELLED ? TASK_CANCELLED : TASK_FAILED,
-		.reason = reason,
-		.started_ms = s->head_since_unix,
-	};
-	r.error_type = fh_strdup(type ? type : task_reason_name(reason));
-	r.error_message = message ? fh_strdup(message) : NULL;
-	return r;
+	switch (reason) {
+	case REASON_TIMEOUT:
+		return "builtins.TimeoutError";
+	case REASON_MEMORY:
+		return "builtins.MemoryError";
+	case REASON_CANCELLED:
+		return "concurrent.futures._base.CancelledError";
+	default:
+		return "builtins.RuntimeError";
+	}
 }
 
 static const char *message_of(enum task_reason why)
@@ -132,6 +132,21 @@ static const char *message_of(enum task_reason why)
 	}
 }
 
+/* A result for a job that ended without the child's word. Without memory it stays without texts:
+ * state and reason are what counts. */
+static struct task_result failure(const struct slot *s, enum task_reason reason,
+				  const char *message)
+{
+	struct task_result r = {
+		.state = reason == REASON_CANCELLED ? TASK_CANCELLED : TASK_FAILED,
+		.reason = reason,
+		.started_ms = s->head_since_unix,
+	};
+	r.error_type = fh_strdup(type_of(reason));
+	r.error_message = fh_strdup(message);
+	return r;
+}
+
 /* The one way out of the ring for a job that has ended. */
 static void finish_first(struct slot *s, struct task_result *own_result, bool retry_match)
 {
@@ -143,9 +158,9 @@ static void finish_first(struct slot *s, struct task_result *own_result, bool re
 	runner_emit(s, EVENT_FINISHED, j.number, own_result, retry_match);
 }
 
-void slot_fail_first(struct slot *s, enum task_reason reason, const char *type, const char *message)
+void slot_fail_first(struct slot *s, enum task_reason reason, const char *message)
 {
-	struct task_result r = failure(s, reason, type, message ? message : message_of(reason));
+	struct task_result r = failure(s, reason, message ? message : message_of(reason));
 	finish_first(s, &r, false);
 }
 
@@ -165,7 +180,7 @@ int slot_kill(struct slot *s, uint64_t job, enum task_reason why, bool at_once)
 			runner_emit(s, EVENT_RETURNED, taken[i], NULL, false);
 			continue;
 		}
-		struct task_result r = failure(s, why, NULL, "cancelled before it began");
+		struct task_result r = failure(s, why, "cancelled before it began");
 		r.started_ms = 0;
 		runner_emit(s, EVENT_FINISHED, job, &r, false);
 	}
@@ -232,7 +247,7 @@ static void given_back(struct slot *s, const struct frame *f)
 		s->state = SLOT_ENDING;
 	s->given--;
 	if (s->killed != REASON_NONE)
-		slot_fail_first(s, s->killed, NULL, NULL);
+		slot_fail_first(s, s->killed, NULL);
 	else
 		runner_emit(s, EVENT_RETURNED, pop_first(s).number, NULL, false);
 	if (f->bytes)
@@ -294,7 +309,7 @@ static int read_inline(const struct frame *f, const uint8_t *data, struct task_r
 /* The signal did not end the process: the function has caught it and returned. */
 static void finish_killed(struct slot *s, struct task_result *own_result)
 {
-	struct task_result r = failure(s, s->killed, NULL, message_of(s->killed));
+	struct task_result r = failure(s, s->killed, message_of(s->killed));
 	r.out = blob_ref(own_result->out);
 	r.err = blob_ref(own_result->err);
 	r.out_cut = own_result->out_cut;
@@ -325,8 +340,7 @@ static void answered(struct slot *s, const struct frame *f, const uint8_t *data,
 		finish_killed(s, &r);
 		leaving = true;
 	} else if (ret) {
-		slot_fail_first(s, REASON_WORKER_LOST, NULL,
-				"the worker had no memory for the result");
+		slot_fail_first(s, REASON_WORKER_LOST, "the worker had no memory for the result");
 	} else {
 		finish_first(s, &r, f->answer.flags & FRAME_RETRY_MATCH);
 	}

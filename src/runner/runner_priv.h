@@ -165,9 +165,8 @@ void slot_receive(struct slot *s, unsigned max);
 void slot_return_unread(struct slot *s);
 /* The same for all that is left in the ring of a child that is gone. */
 void slot_return_all(struct slot *s);
-/* The first job ends without the child's word; `type` and `message` may be NULL. */
-void slot_fail_first(struct slot *s, enum task_reason reason, const char *type,
-		     const char *message);
+/* The first job ends without the child's word; NULL: the reason's usual message. */
+void slot_fail_first(struct slot *s, enum task_reason reason, const char *message);
 /* runner_kill(); `at_once`: without grace. */
 int slot_kill(struct slot *s, uint64_t job, enum task_reason why, bool at_once) FH_MUST_USE;
 

@@ -175,15 +175,14 @@ static void settle_first(struct slot *s, int status, bool lost)
 {
 	char text[128];
 	if (s->killed != REASON_NONE) {
-		slot_fail_first(s, s->killed, NULL, NULL);
+		slot_fail_first(s, s->killed, NULL);
 	} else if (s->condemned) {
-		slot_fail_first(s, REASON_CRASH, "crash", s->condemned);
+		slot_fail_first(s, REASON_CRASH, s->condemned);
 	} else if (lost) {
-		slot_fail_first(s, REASON_WORKER_LOST, "worker_lost",
-				"the template process of the runners ended");
+		slot_fail_first(s, REASON_WORKER_LOST, "the template process of the runners ended");
 	} else {
 		describe_death(status, " inside the function", text);
-		slot_fail_first(s, REASON_CRASH, "crash", text);
+		slot_fail_first(s, REASON_CRASH, text);
 	}
 }
 

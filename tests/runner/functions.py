@@ -435,3 +435,18 @@ def share_pages(megabytes, copies):
     for pid in pids:
         os.waitpid(pid, 0)
     return len(data) >> 20 == megabytes and 1
+
+
+def tamper():
+    """Replaces what the runner itself might use."""
+    import builtins
+    import pickle
+    import traceback
+
+    pickle.dumps = pickle.loads = pickle.Pickler = None
+    time.time_ns = time.perf_counter_ns = None
+    traceback.format_exception = None
+    os.write = os.read = os.getpid = os._exit = os.fchdir = os.dup = os.fstat = None
+    signal.signal = signal.getsignal = None
+    builtins.len = builtins.bytes = builtins.type = None
+    return 1

@@ -79,7 +79,7 @@ long expect_number(const struct task_result *r); /* a str of digits */
 void expect_output(const struct blob *b, const char *text);
 bool contains(const struct blob *b, const char *text);
 
-/* Every test once for each Python of FARHAND_TEST_PYTHONS (separated by ':'), or python3. */
+/* Every test once for each Python of FARHAND_TEST_PYTHONS (separated by ' ' or ':'), or python3. */
 int harness_main(const char *name, const struct CMUnitTest *tests, size_t count);
 
 #endif

@@ -42,10 +42,10 @@ static void a_crash_costs_its_own_job_only(void **state)
 	(void)state;
 	struct harness *h = harness_new(2);
 	harness_start(h);
-	expect_failed(harness_result(h, 0, 1, "exit_process", "I3\n"), REASON_CRASH, "crash",
-		      "exited with status 3 inside the function");
-	expect_failed(harness_result(h, 1, 2, "segfault", ""), REASON_CRASH, "crash",
-		      "killed by signal 11 (SIGSEGV)");
+	expect_failed(harness_result(h, 0, 1, "exit_process", "I3\n"), REASON_CRASH,
+		      "builtins.RuntimeError", "exited with status 3 inside the function");
+	expect_failed(harness_result(h, 1, 2, "segfault", ""), REASON_CRASH,
+		      "builtins.RuntimeError", "killed by signal 11 (SIGSEGV)");
 	assert_true(contains(h->jobs[2].result.err, "in segfault"));
 	expect_int(harness_result(h, 0, 3, "add", "I3\nI4\n"), 7);
 	expect_int(harness_result(h, 1, 4, "add", "I3\nI4\n"), 7);

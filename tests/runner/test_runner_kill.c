@@ -26,7 +26,7 @@ static void a_running_job_is_killed(void **state)
 	assert_int_equal(runner_kill(h->runner, 0, 1, REASON_TIMEOUT), 0);
 	assert_int_equal(h->finished, 0); /* nothing is called back from inside a call */
 	harness_wait(h, h->jobs[1].finished);
-	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "timeout",
+	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "builtins.TimeoutError",
 		      "the execution limit was reached");
 	assert_null(h->jobs[1].result.value);
 	expect_int(harness_result(h, 0, 2, "add", "I3\nI4\n"), 7);
@@ -47,7 +47,8 @@ static void one_that_ignores_sigterm_is_killed_after_the_grace(void **state)
 	/* Again: it is being killed already, and the first reason stands. */
 	assert_int_equal(runner_kill(h->runner, 0, 1, REASON_TIMEOUT), 0);
 	harness_wait(h, h->jobs[1].finished);
-	expect_failed(&h->jobs[1].result, REASON_CANCELLED, "cancelled", "cancelled");
+	expect_failed(&h->jobs[1].result, REASON_CANCELLED,
+		      "concurrent.futures._base.CancelledError", "cancelled");
 	expect_int(harness_result(h, 0, 2, "add", "I3\nI4\n"), 7);
 	harness_free(h);
 }
@@ -69,7 +70,7 @@ static void sigterm_comes_first(void **state)
 	/* Either the handler was not yet there, or it has written. */
 	if (pread(fd, text, 5, 0) == 5)
 		assert_string_equal(text, "noted");
-	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "timeout", "");
+	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "builtins.TimeoutError", "");
 	(void)close(fd);
 	(void)unlink(path);
 	harness_free(h);
@@ -85,7 +86,7 @@ static void a_killed_job_cannot_succeed(void **state)
 	harness_wait(h, h->jobs[1].started);
 	assert_int_equal(runner_kill(h->runner, 0, 1, REASON_TIMEOUT), 0);
 	harness_wait(h, h->jobs[1].finished);
-	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "timeout", "");
+	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "builtins.TimeoutError", "");
 	expect_int(harness_result(h, 0, 2, "add", "I3\nI4\n"), 7);
 	harness_free(h);
 }
@@ -120,7 +121,8 @@ static void a_waiting_job_is_cancelled_without_a_kill(void **state)
 	assert_int_equal(runner_kill(h->runner, 0, 3, REASON_CANCELLED), 0);
 	assert_int_equal(h->finished, 0);
 	harness_wait(h, h->jobs[3].finished);
-	expect_failed(&h->jobs[3].result, REASON_CANCELLED, "cancelled", "before it began");
+	expect_failed(&h->jobs[3].result, REASON_CANCELLED,
+		      "concurrent.futures._base.CancelledError", "before it began");
 	assert_int_equal(h->jobs[3].result.started_ms, 0);
 	harness_wait(h, h->jobs[1].finished);
 	expect_int(&h->jobs[1].result, 1);
@@ -262,7 +264,8 @@ static void every_job_comes_back_once(void **state)
 		if (!t->finished || reason == REASON_NONE)
 			continue;
 		if (reason == REASON_CRASH) /* its own doing, or nobody was meant */
-			expect_failed(&t->result, REASON_CRASH, "crash", "status 0");
+			expect_failed(&t->result, REASON_CRASH, "builtins.RuntimeError",
+				      "status 0");
 		else
 			assert_true(storm.killed[job]);
 	}

@@ -36,9 +36,9 @@ static void memory_that_is_not_the_childs_own_counts(void **state)
 	struct harness *h = harness_new(1);
 	harness_start(h);
 	const struct task_result *r = limited(h, 1, "allocate_and_keep", "I200\n", 50 * MIB);
-	expect_failed(r, REASON_MEMORY, "memory", "the memory limit was reached");
+	expect_failed(r, REASON_MEMORY, "builtins.MemoryError", "the memory limit was reached");
 	r = limited(h, 2, "children_allocate", "I5\nI30\n", 50 * MIB);
-	expect_failed(r, REASON_MEMORY, "memory", "the memory limit was reached");
+	expect_failed(r, REASON_MEMORY, "builtins.MemoryError", "the memory limit was reached");
 	expect_int(limited(h, 3, "add", "I3\nI4\n", 50 * MIB), 7);
 	harness_free(h);
 }

@@ -20,12 +20,14 @@ static void its_descriptors_are_its_own_loss(void **state)
 	struct harness *h = harness_new(1);
 	harness_start(h);
 	harness_wait_ready(h);
-	expect_failed(harness_result(h, 0, 1, "close_everything", ""), REASON_CRASH, "crash",
+	expect_failed(harness_result(h, 0, 1, "close_everything", ""), REASON_CRASH,
+		      "builtins.RuntimeError",
 		      "the runner exited with status 1 inside the function");
 	expect_healthy(h, 0, 2);
 	expect_int(harness_result(h, 0, 3, "close_stdout", ""), 1);
 	expect_healthy(h, 0, 4);
-	expect_failed(harness_result(h, 0, 5, "write_junk_everywhere", ""), REASON_CRASH, "crash",
+	expect_failed(harness_result(h, 0, 5, "write_junk_everywhere", ""), REASON_CRASH,
+		      "builtins.RuntimeError",
 		      "the function has written to a descriptor that is not its own");
 	expect_healthy(h, 0, 6);
 	harness_free(h);
@@ -55,7 +57,7 @@ static void lies_on_its_socket_are_its_own_loss(void **state)
 		char args[64];
 		(void)snprintf(args, sizeof args, lies[i].args, (int)job);
 		expect_failed(harness_result(h, 0, job++, lies[i].function, args), REASON_CRASH,
-			      "crash", "the ");
+			      "builtins.RuntimeError", "the ");
 		expect_healthy(h, 0, job++);
 	}
 	assert_int_equal(h->downs[1], 0);
@@ -154,6 +156,20 @@ static void what_it_changes_is_put_back(void **state)
 	harness_free(h);
 }
 
+static void what_it_replaces_is_not_the_runners(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	harness_start(h);
+	expect_int(harness_result(h, 0, 1, "tamper", ""), 1);
+	expect_healthy(h, 0, 2);
+	expect_failed(harness_result(h, 0, 3, "raise_value_error", "Vno good\n"), REASON_EXCEPTION,
+		      "builtins.ValueError", "no good");
+	expect_failed(harness_result(h, 0, 4, "no_such_function", ""), REASON_UNDECODABLE,
+		      "builtins.AttributeError", "no_such_function");
+	harness_free(h);
+}
+
 static void descriptors_that_it_leaves_open_do_not_add_up(void **state)
 {
 	(void)state;
@@ -178,7 +194,7 @@ static void a_stopped_child_is_its_own_jobs_problem(void **state)
 		expect_healthy(h, 1, job);
 	assert_int_equal(runner_kill(h->runner, 0, 1, REASON_TIMEOUT), 0);
 	harness_wait(h, h->jobs[1].finished);
-	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "timeout", "limit");
+	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "builtins.TimeoutError", "limit");
 	expect_healthy(h, 0, 20);
 	harness_free(h);
 }
@@ -192,6 +208,7 @@ int main(void)
 		cmocka_unit_test(a_forked_copy_does_not_answer),
 		cmocka_unit_test(threads_that_stay_end_with_the_child),
 		cmocka_unit_test(what_it_changes_is_put_back),
+		cmocka_unit_test(what_it_replaces_is_not_the_runners),
 		cmocka_unit_test(descriptors_that_it_leaves_open_do_not_add_up),
 		cmocka_unit_test(a_stopped_child_is_its_own_jobs_problem),
 	};

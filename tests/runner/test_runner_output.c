@@ -61,7 +61,7 @@ static void endless_output_ends_with_the_job(void **state)
 	harness_wait(h, h->jobs[2].returned);
 	assert_int_equal(runner_kill(h->runner, 0, 1, REASON_TIMEOUT), 0);
 	harness_wait(h, h->jobs[1].finished);
-	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "timeout", "");
+	expect_failed(&h->jobs[1].result, REASON_TIMEOUT, "builtins.TimeoutError", "");
 	assert_int_equal(h->jobs[1].result.out->len, 1000);
 	assert_memory_equal(h->jobs[1].result.out->data, "endless \nendless \n", 18);
 	assert_true(h->jobs[1].result.out_cut);
@@ -74,7 +74,7 @@ static void output_of_a_lost_child_is_its_jobs(void **state)
 	struct harness *h = harness_new(1);
 	harness_start(h);
 	const struct task_result *r = harness_result(h, 0, 1, "say_then_crash", "Vlast words\n");
-	expect_failed(r, REASON_CRASH, "crash", "status 1");
+	expect_failed(r, REASON_CRASH, "builtins.RuntimeError", "status 1");
 	expect_output(r->out, "last words\n");
 	harness_wait(h, h->up[0]);
 	harness_run(h, 0, 2, "say_then_sleep", "Vhello\n");

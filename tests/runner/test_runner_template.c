@@ -193,8 +193,8 @@ static void its_death_loses_what_runs_and_nothing_else(void **state)
 	harness_wait(h, h->jobs[2].started);
 	harness_run(h, 0, 4, "kill_the_template", "");
 	harness_wait(h, h->jobs[2].finished && h->jobs[4].finished);
-	expect_failed(&h->jobs[2].result, REASON_WORKER_LOST, "worker_lost", "template");
-	expect_failed(&h->jobs[4].result, REASON_WORKER_LOST, "worker_lost", "template");
+	expect_failed(&h->jobs[2].result, REASON_WORKER_LOST, "builtins.RuntimeError", "template");
+	expect_failed(&h->jobs[4].result, REASON_WORKER_LOST, "builtins.RuntimeError", "template");
 	assert_int_equal(h->jobs[3].returned, 1);
 	harness_wait(h, h->ready == 2);
 	harness_wait(h, gone(other));
