@@ -17,6 +17,14 @@ int waits_init(struct dispatch *d)
 	return heap_init(&d->wait_deadlines, WAITS_MAX);
 }
 
+static void free_if_unwatched(struct dispatch *d, struct watched *t)
+{
+	if (!list_empty(&t->watches))
+		return;
+	(void)map_remove(&d->watched, t->id);
+	fh_free(t);
+}
+
 static void unwatch(struct dispatch *d, struct watch *w)
 {
 	struct watched *t = w->watched;
@@ -25,10 +33,7 @@ static void unwatch(struct dispatch *d, struct watch *w)
 	list_remove(&w->link);
 	w->watched = NULL;
 	d->watch_count--;
-	if (list_empty(&t->watches)) {
-		(void)map_remove(&d->watched, t->id);
-		fh_free(t);
-	}
+	free_if_unwatched(d, t);
 }
 
 static void wait_free(struct dispatch *d, struct wait *w)
@@ -128,12 +133,20 @@ void watch_started(struct dispatch *d, struct fh_id id)
 	struct watched *t = d->watched.len ? map_get(&d->watched, id) : NULL;
 	if (!t)
 		return;
-	list_for_each_safe (l, &t->watches) {
+	/* Answering a wait ends its watches, and may end the last one of `t`: the guard keeps `t`,
+	 * and each watch moves behind it before it is looked at. */
+	struct list guard, *l;
+	list_push_back(&t->watches, &guard);
+	while ((l = t->watches.next) != &guard) {
 		struct wait *w = list_entry(l, struct watch, link)->wait;
 		const struct call_get_task *c = (const struct call_get_task *)w->call;
+		list_remove(l);
+		list_push_back(&t->watches, l);
 		if (c->call.kind == CALL_GET_TASK && c->wait_for == CALL_FOR_STARTED)
 			try_again(d, w);
 	}
+	list_remove(&guard);
+	free_if_unwatched(d, t);
 }
 
 void watch_finished(struct dispatch *d, struct fh_id id, uint64_t seq)
