@@ -56,7 +56,8 @@ void oracle_check_prompt(const struct oracle *o)
 		bool begun = false;
 		for (uint32_t k = 0; k < s->token_count; k++)
 			begun |= s->begun[k];
-		bool just_now = s->durable_us + PROMPT_MS * 1000 > o->w->now_us;
+		int64_t since_us = s->durable_us > o->w->calm_us ? s->durable_us : o->w->calm_us;
+		bool just_now = since_us + PROMPT_MS * 1000 > o->w->now_us;
 		MUST(o->w,
 		     !at_ms || s->final || begun || just_now ||
 			     at_ms + PROMPT_MS > world_wall_least_ms(o->w),
