@@ -423,10 +423,9 @@ class Child:
         started = time_ns() // 1_000_000
         classes = message[FRAME.size : FRAME.size + names] if names else b""
         limits = limit_memory(memory) if memory else None
-        if flags & ANNOUNCE:
-            self.say(STARTED, job, resident_bytes() if memory else 0)
+        announced = (job, resident_bytes() if memory else 0) if flags & ANNOUNCE else None
         begun = clock()
-        data, failure, decoded, ran = self.run(place, body, classes, limits)
+        data, failure, decoded, ran = self.run(place, body, classes, limits, announced)
         ended = clock()
         if limits:
             restore_memory(limits)
@@ -443,7 +442,7 @@ class Child:
             self.answer(kept, job, started, times, output, DONE, data)
         return kept & LEAVING
 
-    def run(self, place, body, classes, limits):
+    def run(self, place, body, classes, limits, announced):
         """Returns the pickled result or what explain() says, and when the arguments were decoded
         and the function had returned."""
         data, failure, decoded, ran = b"", None, 0, 0
@@ -453,6 +452,8 @@ class Child:
             if type(function) is bytes:
                 function = self.functions[place] = load_function(function)
             args, kwargs = load_call(body)
+            if announced:
+                self.say(STARTED, *announced)
             decoded, stage = clock(), EXCEPTION
             value = function(*args, **kwargs)
             ran, stage = clock(), UNSERIALISABLE
