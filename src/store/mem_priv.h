@@ -5,7 +5,7 @@
  *   the delayed heap     if it is delayed, claimed or not,
  *   its lane's heap      if it is ready and not claimed,
  *   no heap              if it is ready and claimed,
- * which mem_task_place() alone decides. */
+ * and in the heap of what expires if it can and is not claimed. mem_task_place() alone decides. */
 #ifndef FARHAND_STORE_MEM_PRIV_H
 #define FARHAND_STORE_MEM_PRIV_H
 
@@ -84,7 +84,7 @@ int mem_task_new(struct mem *m, const struct store_submit_item *item, struct mem
 void mem_task_discard(struct mem *m, struct mem_task **task);
 /* Makes it a live task. */
 void mem_task_link(struct mem *m, struct mem_task *t);
-/* Puts it into the heap where it belongs after its state, delay or claim has changed. */
+/* Puts it into the heaps where it belongs after its state, delay or claim has changed. */
 void mem_task_place(struct mem *m, struct mem_task *t);
 /* Records a final state; takes the result over. Precondition: it is QUEUED. */
 void mem_task_end(struct mem *m, struct mem_task *t, struct task_result *own_result);

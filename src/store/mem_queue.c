@@ -132,34 +132,18 @@ static void expire(struct mem *m, struct mem_task *t, int64_t now_ms, struct sto
 	};
 }
 
-/* Claimed tasks at the front are taken out of the way and put back at the end. */
 int mem_expire(struct mem *m, struct store_expire *call)
 {
 	size_t max = m->expiring.len < call->max ? m->expiring.len : call->max;
-	struct list claimed;
-	list_init(&claimed);
 	call->ret_expired = fh_calloc(max, sizeof *call->ret_expired);
 	if (!call->ret_expired)
 		return FH_ENOMEM;
-	while (call->ret_count < max) {
-		struct mem_task *t = by_expiry(mem_heap_first(&m->expiring));
-		if (!t || t->expiry.key > call->now_ms)
-			break;
-		if (t->claimed) {
-			mem_heap_remove(&m->expiring, &t->expiry);
-			list_remove(&t->link);
-			list_push_back(&claimed, &t->link);
-		} else {
-			expire(m, t, call->now_ms, &call->ret_expired[call->ret_count++]);
-		}
+	struct mem_task *t = by_expiry(mem_heap_first(&m->expiring));
+	while (t && t->expiry.key <= call->now_ms && call->ret_count < max) {
+		expire(m, t, call->now_ms, &call->ret_expired[call->ret_count++]);
+		t = by_expiry(mem_heap_first(&m->expiring));
 	}
-	const struct mem_task *next = by_expiry(mem_heap_first(&m->expiring));
-	call->ret_next_expiry_ms = next ? next->expiry.key : 0;
-	for (struct list *link; (link = list_pop_front(&claimed)) != NULL;) {
-		struct mem_task *t = list_entry(link, struct mem_task, link);
-		mem_heap_insert(&m->expiring, &t->expiry);
-		list_push_back(&m->live, &t->link);
-	}
+	call->ret_next_expiry_ms = t ? t->expiry.key : 0;
 	return 0;
 }
 

@@ -94,11 +94,6 @@ void mem_task_link(struct mem *m, struct mem_task *t)
 		t->group->records++;
 	}
 	list_push_back(&m->live, &t->link);
-	if (t->rec.options.expires_at_ms) {
-		t->expiry.key = t->rec.options.expires_at_ms;
-		t->expiry.id = t->rec.id;
-		mem_heap_insert(&m->expiring, &t->expiry);
-	}
 	mem_task_place(m, t);
 }
 
@@ -120,6 +115,11 @@ void mem_task_place(struct mem *m, struct mem_task *t)
 	t->heap = heap;
 	if (heap)
 		mem_heap_insert(heap, &t->place);
+	mem_heap_remove(&m->expiring, &t->expiry);
+	t->expiry.id = t->rec.id;
+	t->expiry.key = t->rec.options.expires_at_ms;
+	if (t->expiry.key && !t->claimed && !task_state_is_final(t->rec.state))
+		mem_heap_insert(&m->expiring, &t->expiry);
 }
 
 void mem_task_end(struct mem *m, struct mem_task *t, struct task_result *own_result)
@@ -136,7 +136,6 @@ void mem_task_end(struct mem *m, struct mem_task *t, struct task_result *own_res
 	t->rec.finish_seq = ++m->finish_seq;
 	t->delayed = t->claimed = false;
 	mem_task_place(m, t);
-	mem_heap_remove(&m->expiring, &t->expiry);
 	count(m, t, false);
 	m->live_bytes -= t->rec.payload_size;
 	m->counts[TASK_QUEUED]--;

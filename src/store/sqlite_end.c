@@ -7,16 +7,16 @@
 
 int db_group_ends_flush(struct db *db, struct db_group_ends *ends)
 {
-	if (fh_id_is_zero(ends->group))
+	struct db_group_ends e = *ends;
+	*ends = (struct db_group_ends){ 0 };
+	if (fh_id_is_zero(e.group))
 		return 0;
 	struct query q = query_on(db, SQL_GROUP_END);
-	query_id(&q, &ends->group);
-	query_size(&q, ends->counts[TASK_COMPLETED]);
-	query_size(&q, ends->counts[TASK_FAILED]);
-	query_size(&q, ends->counts[TASK_CANCELLED]);
-	int ret = query_run(&q);
-	*ends = (struct db_group_ends){ 0 };
-	return ret;
+	query_id(&q, &e.group);
+	query_size(&q, e.counts[TASK_COMPLETED]);
+	query_size(&q, e.counts[TASK_FAILED]);
+	query_size(&q, e.counts[TASK_CANCELLED]);
+	return query_run_one(&q);
 }
 
 static int write_end(struct db *db, const struct fh_id *id, const struct db_place *place,
@@ -29,9 +29,7 @@ static int write_end(struct db *db, const struct fh_id *id, const struct db_plac
 	query_int(&q, place->failures);
 	query_int(&q, place->losses);
 	query_size(&q, db->server.finish_seq);
-	int ret = query_run(&q);
-	if (!ret && sqlite3_changes(db->handle) != 1)
-		ret = db_fail_damaged(db, "a claimed task is missing");
+	int ret = query_run_one(&q);
 	if (ret)
 		return ret;
 	q = query_on(db, SQL_INSERT_RESULT);
@@ -111,20 +109,24 @@ int db_cancel(struct db *db, struct store_cancel *call)
 	return ret;
 }
 
-/* The ids first: the scan must not run over an index that its own updates change. */
-static int find_expired(struct db *db, struct store_expire *call, struct store_expired *expired)
+/* Finds which tasks expire, and when the next one will, over what nobody has claimed. The ids come
+ * first: a scan must not run over an index that its own updates change. */
+static int find_expired(struct db *db, struct store_expire *call)
 {
-	struct query q = query_on(db, SQL_SCAN_EXPIRED);
-	query_int(&q, call->now_ms);
+	struct query q = query_on(db, SQL_SCAN_EXPIRING);
 	bool row;
 	int ret;
+	call->ret_next_expiry_ms = 0;
 	while ((ret = query_next(&q, &row)) == 0 && row) {
 		struct fh_id id = query_get_id(&q);
+		int64_t expires_at_ms = query_get_ms(&q);
 		if (claims_get(&db->claims, id))
 			continue;
-		if (call->ret_count == call->max)
+		if (expires_at_ms > call->now_ms || call->ret_count == call->max) {
+			call->ret_next_expiry_ms = expires_at_ms;
 			return query_end(&q, 0);
-		expired[call->ret_count++].task = id;
+		}
+		call->ret_expired[call->ret_count++].task = id;
 	}
 	return ret;
 }
@@ -136,8 +138,7 @@ static int expire(struct db *db, struct store_expired *e, int64_t now_ms,
 	enum task_state state;
 	int ret = db_find_place(db, &e->task, &state, &place);
 	if (ret)
-		return ret == FH_ENOTFOUND ? db_fail_damaged(db, "an index names a missing task")
-					   : ret;
+		return ret == FH_EIO ? ret : db_fail_damaged(db, "an index names no waiting task");
 	const struct task_result result = {
 		.state = TASK_FAILED,
 		.reason = REASON_EXPIRED,
@@ -156,10 +157,8 @@ int db_expire(struct db *db, struct store_expire *call)
 		fh_calloc(live < call->max ? live : call->max, sizeof *call->ret_expired);
 	if (!call->ret_expired)
 		return FH_ENOMEM;
-	int ret = find_expired(db, call, call->ret_expired);
+	int ret = find_expired(db, call);
 	for (uint32_t i = 0; i < call->ret_count && !ret; i++)
 		ret = expire(db, &call->ret_expired[i], call->now_ms, &ends);
-	if (!ret)
-		ret = db_group_ends_flush(db, &ends);
-	return ret ? ret : db_first_ms(db, SQL_NEXT_EXPIRY, &call->ret_next_expiry_ms);
+	return ret ? ret : db_group_ends_flush(db, &ends);
 }

@@ -36,14 +36,14 @@ static int run_seq(struct db *db, enum sql sql, uint64_t seq)
 {
 	struct query q = query_on(db, sql);
 	query_size(&q, seq);
-	return query_run(&q);
+	return query_run_one(&q);
 }
 
 static int run_id(struct db *db, enum sql sql, const struct fh_id *id)
 {
 	struct query q = query_on(db, sql);
 	query_id(&q, id);
-	return query_run(&q);
+	return query_run_one(&q);
 }
 
 static int delete_payload(struct db *db, const struct fh_id *task)

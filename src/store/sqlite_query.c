@@ -128,6 +128,14 @@ int query_run(struct query *q)
 	return 0;
 }
 
+int query_run_one(struct query *q)
+{
+	int ret = query_run(q);
+	if (!ret && sqlite3_changes(q->db->handle) != 1)
+		ret = db_fail_damaged(q->db, "a row is missing");
+	return ret;
+}
+
 int query_run_fresh(struct query *q)
 {
 	int ret = query_run(q);

@@ -43,6 +43,9 @@ void query_id_or_null(struct query *q, const struct fh_id *id);
 /* Runs a statement without rows. FH_EEXISTS: a unique value is there already; FH_EIO: fatal. */
 int query_run(struct query *q) FH_MUST_USE;
 
+/* The same for one row that must be there: without it the database is damaged, fatal. */
+int query_run_one(struct query *q) FH_MUST_USE;
+
 /* The same for numbers that the store itself has given: one that is there already is damage, fatal.
  */
 int query_run_fresh(struct query *q) FH_MUST_USE;

@@ -40,7 +40,7 @@ static int promote(struct db *db, int64_t now_ms)
 		for (int i = 0; i < count && !ret; i++) {
 			struct query q = query_on(db, SQL_READY_TASK);
 			query_id(&q, &due[i].position.id);
-			ret = query_run(&q);
+			ret = query_run_one(&q);
 			db->dirty = true;
 			claims_rewind(due[i].lane, due[i].position);
 		}

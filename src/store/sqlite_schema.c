@@ -62,7 +62,7 @@ static const char version_1[] =
 	"CREATE INDEX tasks_ready ON tasks (ready, rank, id) WHERE ready IS NOT NULL;"
 	"CREATE INDEX tasks_delayed ON tasks (due_ms, id, lane, rank)"
 	" WHERE due_ms IS NOT NULL;"
-	"CREATE INDEX tasks_expiring ON tasks (expires_at_ms, id)"
+	"CREATE INDEX tasks_expiring ON tasks (expires_at_ms, id, state)"
 	" WHERE state = 0 AND expires_at_ms > 0;"
 	"CREATE TABLE payloads (no INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;"
 

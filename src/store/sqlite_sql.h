@@ -81,8 +81,8 @@
 	X(SCAN_DUE, "SELECT id, lane, rank FROM tasks WHERE due_ms <= ?1 "                           \
 		    "ORDER BY due_ms, id LIMIT ?2")                                                \
 	X(NEXT_DUE, "SELECT due_ms FROM tasks WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT 1")                                              \
-	X(SCAN_EXPIRED, "SELECT id FROM tasks WHERE state = 0 AND expires_at_ms > 0 "              \
-			"AND expires_at_ms <= ? ORDER BY expires_at_ms, id")                       \
+	X(SCAN_EXPIRING, "SELECT id, expires_at_ms FROM tasks WHERE state = 0 "                    \
+			 "AND expires_at_ms > 0 ORDER BY expires_at_ms, id")                       \
 	X(NEXT_EXPIRY, "SELECT expires_at_ms FROM tasks WHERE state = 0 AND expires_at_ms > 0 "    \
 		       "ORDER BY expires_at_ms LIMIT 1")                                           \
 	X(COUNT_READY, "SELECT ready, count(*), min(rank) FROM tasks WHERE ready IS NOT NULL "     \

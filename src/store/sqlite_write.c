@@ -128,7 +128,7 @@ static int write_group(struct db *db, const struct store_submit *call)
 	struct query q = query_on(db, SQL_GROUP_ADD);
 	query_id(&q, &call->items[0].task->group_id);
 	query_int(&q, call->count);
-	return query_run(&q);
+	return query_run_one(&q);
 }
 
 static const char *class_of(const struct store_submit_item *item)
@@ -254,7 +254,7 @@ static int retry(struct db *db, const struct store_retry_item *item)
 	query_int(&q, item->failures);
 	query_int(&q, item->losses);
 	query_int(&q, item->not_before_ms);
-	ret = query_run(&q);
+	ret = query_run_one(&q);
 	if (ret)
 		return ret;
 	db->dirty = true;
@@ -286,5 +286,5 @@ int db_start(struct db *db, struct store_start *call)
 	query_id(&q, &call->task);
 	query_int(&q, call->attempt);
 	db->dirty = true;
-	return query_run(&q);
+	return query_run_one(&q);
 }
