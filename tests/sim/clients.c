@@ -1,3 +1,4 @@
+/* The life of calls and clients; what they ask is in requests.c and reads.c. */
 #include "clients.h"
 
 #include <stdio.h>

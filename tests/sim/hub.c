@@ -1,3 +1,5 @@
+/* Links come and go beside the dispatcher: one that breaks is told of when the dispatcher polls,
+ * and only then its place can be taken again. Each poll takes a random portion of each link. */
 #include "hub.h"
 
 #include "base/assert.h"

@@ -1,3 +1,4 @@
+/* The odds of everything. */
 #include "knobs.h"
 
 #include <stdio.h>

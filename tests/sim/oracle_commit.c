@@ -8,7 +8,7 @@
 
 #define CALL(type, op) ((const struct type *)(const void *)(op))
 
-static struct subject *durable(struct oracle *o, struct fh_id id, const char *what)
+struct subject *oracle_durable(struct oracle *o, struct fh_id id, const char *what)
 {
 	struct subject *s = oracle_find(o, id);
 	MUST(o->w, s && s->durable, "the store does a %s of a task that it should not have", what);
@@ -126,7 +126,7 @@ static void check_report(struct oracle *o, struct subject *s, uint32_t attempt,
 
 static void finished(struct oracle *o, const struct store_finish_item *f)
 {
-	struct subject *s = durable(o, f->task, "FINISH");
+	struct subject *s = oracle_durable(o, f->task, "FINISH");
 	const struct task_result *r = f->result;
 	if (f->ret) {
 		MUST(o->w, s->final, "the end of %s is refused, and it is not final",
@@ -168,7 +168,7 @@ static void finished(struct oracle *o, const struct store_finish_item *f)
 
 static void retried(struct oracle *o, const struct store_retry_item *r)
 {
-	struct subject *s = durable(o, r->task, "RETRY");
+	struct subject *s = oracle_durable(o, r->task, "RETRY");
 	MUST(o->w, r->ret == 0 && !s->final, "%s is retried though it is final", subject_name(s));
 	MUST(o->w, !s->wish->options.at_most_once, "%s goes on though it may run only once",
 	     subject_name(s));
@@ -202,7 +202,7 @@ static void retried(struct oracle *o, const struct store_retry_item *r)
  * before half of that; a millisecond more for rounding. */
 static void check_backoff(struct oracle *o, const struct store_retry_item *r)
 {
-	const struct subject *s = durable(o, r->task, "RETRY");
+	const struct subject *s = oracle_durable(o, r->task, "RETRY");
 	const struct task_options *opt = &s->wish->options;
 	double whole_ms = opt->backoff_initial_ms;
 	for (uint32_t n = 1; n < r->failures; n++)
@@ -225,85 +225,6 @@ void oracle_asked(struct oracle *o, const struct store_op *op)
 			check_backoff(o, &c->items[i]);
 }
 
-/* ---- reads: the store gives back what is durable ---- */
-
-void oracle_read(struct oracle *o, const struct task_rec *t, const struct task_result *r,
-		 bool with_result)
-{
-	const struct subject *s = durable(o, t->id, "read");
-	enum task_state state = s->final ? s->state : TASK_QUEUED;
-	MUST(o->w, t->state == state && t->reason == (s->final ? s->reason : REASON_NONE),
-	     "%s is stored as %s (%s), and is %s", subject_name(s), task_state_name(t->state),
-	     task_reason_name(t->reason) ? task_reason_name(t->reason) : "none",
-	     task_state_name(state));
-	MUST(o->w, t->failures == s->failures && t->losses == s->losses && t->attempt == s->attempt,
-	     "%s is stored with %u attempts, %u failures, %u losses, and has %u, %u, %u",
-	     subject_name(s), t->attempt, t->failures, t->losses, s->attempt, s->failures,
-	     s->losses);
-	MUST(o->w, t->finish_seq == s->finish_seq, "%s is stored at another position",
-	     subject_name(s));
-	if (s->final && with_result)
-		MUST(o->w, r->state == state && script_value_of(r->value) == s->value,
-		     "%s is stored with another result", subject_name(s));
-}
-
-static void read_view(struct oracle *o, const struct store_task_view *v, unsigned want)
-{
-	oracle_read(o, &v->task, &v->result, want & STORE_WANT_RESULT);
-}
-
-/* All that the group has behind the cursor, in order, up to the limit. */
-static void listed(struct oracle *o, const struct store_list_finished *c)
-{
-	const struct group_model *g = oracle_group(o, c->group);
-	MUST(o->w, (c->op.ret == 0) == (g && g->durable),
-	     "a group is there, and is not, or the "
-	     "other way round");
-	if (c->op.ret)
-		return;
-	uint64_t after = c->after_seq;
-	for (uint32_t i = 0; i < c->ret_count; i++) {
-		const struct store_task_view *v = &c->ret_views[i];
-		const struct subject *next = NULL;
-		for (uint32_t k = 0; k < o->count; k++) {
-			const struct subject *s = o->subjects[k];
-			if (s->group == g && s->final && s->finish_seq > after &&
-			    (!next || s->finish_seq < next->finish_seq))
-				next = s;
-		}
-		MUST(o->w, next && fh_id_equal(next->id, v->task.id),
-		     "the store lists another task than the next one that has finished");
-		read_view(o, v, c->want);
-		after = next->finish_seq;
-	}
-}
-
-static void claimed(struct oracle *o, const struct store_claim *c)
-{
-	for (uint32_t i = 0; i < c->ret_count; i++) {
-		const struct task_rec *t = &c->ret_tasks[i];
-		const struct subject *s = durable(o, t->id, "CLAIM");
-		oracle_read(o, t, NULL, false);
-		MUST(o->w, !s->final, "%s is claimed though it is final", subject_name(s));
-		MUST(o->w, s->due_ms <= world_wall_most_ms(o->w), "%s is claimed before its time",
-		     subject_name(s));
-		MUST(o->w, t->started_once == s->started_once,
-		     "the recorded start of %s is not what it was", subject_name(s));
-	}
-}
-
-static void counted(struct oracle *o, const uint64_t *counts, const uint64_t *finals,
-		    uint64_t queued)
-{
-	MUST(o->w, counts[TASK_QUEUED] == queued,
-	     "the store counts %llu queued tasks, there are %llu",
-	     (unsigned long long)counts[TASK_QUEUED], (unsigned long long)queued);
-	for (int s = TASK_COMPLETED; s < TASK_STATE_COUNT; s++)
-		MUST(o->w, counts[s] == finals[s], "the store counts %llu tasks as %s, %llu are",
-		     (unsigned long long)counts[s], task_state_name((enum task_state)s),
-		     (unsigned long long)finals[s]);
-}
-
 static void put_group(struct oracle *o, const struct store_put_group *c)
 {
 	struct group_model *g = oracle_group(o, c->group->id);
@@ -316,17 +237,17 @@ static void dropped(struct oracle *o, const struct store_op *op)
 	if (op->kind == STORE_CANCEL) {
 		const struct store_cancel *c = CALL(store_cancel, op);
 		if (op->ret == 0)
-			end(o, durable(o, c->task, "CANCEL"), TASK_CANCELLED, REASON_CANCELLED, 0,
-			    c->ret_finish_seq);
+			end(o, oracle_durable(o, c->task, "CANCEL"), TASK_CANCELLED,
+			    REASON_CANCELLED, 0, c->ret_finish_seq);
 		else if (op->ret == FH_EFINAL)
-			MUST(o->w, durable(o, c->task, "CANCEL")->final,
+			MUST(o->w, oracle_durable(o, c->task, "CANCEL")->final,
 			     "a task cannot be cancelled because it is final, and it is not");
 		return;
 	}
 	const struct store_expire *x = CALL(store_expire, op);
 	for (uint32_t i = 0; i < x->ret_count; i++)
-		end(o, durable(o, x->ret_expired[i].task, "EXPIRE"), TASK_FAILED, REASON_EXPIRED, 0,
-		    x->ret_expired[i].finish_seq);
+		end(o, oracle_durable(o, x->ret_expired[i].task, "EXPIRE"), TASK_FAILED,
+		    REASON_EXPIRED, 0, x->ret_expired[i].finish_seq);
 }
 
 static void commit_one(struct oracle *o, const struct store_op *op)
@@ -344,7 +265,7 @@ static void commit_one(struct oracle *o, const struct store_op *op)
 			retried(o, &CALL(store_retry, op)->items[i]);
 		break;
 	case STORE_START: {
-		struct subject *s = durable(o, CALL(store_start, op)->task, "START");
+		struct subject *s = oracle_durable(o, CALL(store_start, op)->task, "START");
 		MUST(o->w, op->ret == 0 && s->wish->options.at_most_once && !s->started_once,
 		     "a start of %s is recorded", subject_name(s));
 		s->started_once = true;
@@ -352,7 +273,7 @@ static void commit_one(struct oracle *o, const struct store_op *op)
 		break;
 	}
 	case STORE_CLAIM:
-		claimed(o, CALL(store_claim, op));
+		oracle_claimed(o, CALL(store_claim, op));
 		break;
 	case STORE_CANCEL:
 	case STORE_EXPIRE:
@@ -362,7 +283,7 @@ static void commit_one(struct oracle *o, const struct store_op *op)
 		put_group(o, CALL(store_put_group, op));
 		break;
 	case STORE_LIST_FINISHED:
-		listed(o, CALL(store_list_finished, op));
+		oracle_listed(o, CALL(store_list_finished, op));
 		break;
 	case STORE_GET_TASK:
 		if (op->ret == 0)
@@ -373,11 +294,11 @@ static void commit_one(struct oracle *o, const struct store_op *op)
 	case STORE_GET_TASKS:
 		for (uint32_t i = 0; i < CALL(store_get_tasks, op)->ret_filled; i++)
 			if (CALL(store_get_tasks, op)->ret_views[i].known)
-				read_view(o, &CALL(store_get_tasks, op)->ret_views[i],
-					  CALL(store_get_tasks, op)->want);
+				oracle_read_view(o, &CALL(store_get_tasks, op)->ret_views[i],
+						 CALL(store_get_tasks, op)->want);
 		break;
 	case STORE_STATS:
-		counted(o, CALL(store_stats, op)->ret_counts, o->finals, o->live);
+		oracle_counted(o, CALL(store_stats, op)->ret_counts, o->finals, o->live);
 		break;
 	case STORE_GET_GROUP:
 		if (op->ret == 0) {
@@ -385,7 +306,7 @@ static void commit_one(struct oracle *o, const struct store_op *op)
 			const struct group_model *m = oracle_group(o, g->id);
 			MUST(o->w, m && m->durable && m->total == g->total,
 			     "the store's group is not what it was");
-			counted(o, g->counts, m->counts, m->counts[TASK_QUEUED]);
+			oracle_counted(o, g->counts, m->counts, m->counts[TASK_QUEUED]);
 		}
 		break;
 	default:

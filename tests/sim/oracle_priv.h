@@ -33,8 +33,17 @@ bool oracle_has_begun(const struct oracle *o, struct subject *s, uint32_t attemp
 
 struct group_model *oracle_group(const struct oracle *o, struct fh_id id);
 
-/* A record as the store gives it back, against the model. */
+/* The task, which must be durable for the store to do this with it. */
+struct subject *oracle_durable(struct oracle *o, struct fh_id id, const char *what);
+
+/* -- oracle_read.c: what the store gives back, against the model. */
 void oracle_read(struct oracle *o, const struct task_rec *t, const struct task_result *r,
 		 bool with_result);
+void oracle_read_view(struct oracle *o, const struct store_task_view *v, unsigned want);
+/* All that the group has behind the cursor, in order, up to the limit. */
+void oracle_listed(struct oracle *o, const struct store_list_finished *c);
+void oracle_claimed(struct oracle *o, const struct store_claim *c);
+void oracle_counted(struct oracle *o, const uint64_t *counts, const uint64_t *finals,
+		    uint64_t queued);
 
 #endif

@@ -1,3 +1,5 @@
+/* Jobs begin and end by the clock; the session hears of it in order, and as late as its host is
+ * slow. A child that dies gives back what had not begun, and another one comes up a while later. */
 #include "runner.h"
 
 #include "base/assert.h"

@@ -1,3 +1,4 @@
+/* Scripts travel as payloads, values as results, byte by byte: whoever mixes two tasks up shows. */
 #include "script.h"
 
 #include <string.h>

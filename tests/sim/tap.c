@@ -1,3 +1,5 @@
+/* The memory store with commits by hand, and a row of the calls that wait in it, so that the oracle
+ * can look at what was just committed: the memory of a call is valid until its `done`. */
 #include "tap.h"
 
 #include "base/assert.h"

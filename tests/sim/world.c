@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "clients.h"
 #include "dispatch/dispatch.h"
+#include "faults.h"
 #include "host.h"
 #include "hub.h"
 #include "oracle.h"
@@ -118,7 +119,7 @@ static void start_dispatcher(struct world *w, const struct store_recovery *recov
 }
 
 /* The process ends here and now, and another one starts. */
-static void crash(struct world *w)
+void world_crash(struct world *w)
 {
 	struct store_recovery recovery;
 	w->crashes++;
@@ -139,90 +140,18 @@ static void crash(struct world *w)
 			w->hosts[i] = host_new(w, i);
 }
 
+void world_replace_host(struct world *w, uint32_t i)
+{
+	host_free(&w->hosts[i]);
+	w->hosts[i] = host_new(w, i);
+}
+
 static void run_dispatcher(struct world *w)
 {
 	w->woken = false;
 	int ret = dispatch_run(w->dispatch);
 	MUST(w, ret == 0, "the dispatcher stops");
 	dispatch_check(w->dispatch);
-}
-
-/* ---- what goes wrong ---- */
-
-/* An old or foreign token: never one that this host holds now. */
-static void forge(struct world *w)
-{
-	struct wire_ref ref;
-	uint64_t peer;
-	bool current;
-	struct host *h = w->hosts[rng_below(&w->rng, w->knobs.hosts)];
-	if (!host_peer(h) || !oracle_any_token(w->oracle, &ref, &peer, &current))
-		return;
-	if (current && peer == host_peer(h))
-		return;
-	struct wire_msg m = { .type = WIRE_STARTED, .ref = ref };
-	if (rng_chance(&w->rng, 800)) {
-		m = (struct wire_msg){ .type = WIRE_RESULT };
-		m.result.task = ref.task;
-		m.result.token = ref.token;
-		m.result.result.state = TASK_COMPLETED;
-		m.result.result.value = script_value_blob(rng_next(&w->rng));
-	}
-	host_forge(h, &m);
-}
-
-static void jump_wall(struct world *w)
-{
-	w->wall_offset_us += ((int64_t)rng_below(&w->rng, 20001) - 10000) * 1000;
-	if (w->wall_offset_us > w->wall_most_us)
-		w->wall_most_us = w->wall_offset_us;
-	if (w->wall_offset_us < w->wall_least_us)
-		w->wall_least_us = w->wall_offset_us;
-	world_note(w, "the wall clock jumps");
-}
-
-static bool fault(struct world *w, uint32_t in_thousand)
-{
-	return rng_chance(&w->rng, in_thousand);
-}
-
-/* An orderly stop is over: nothing was lost in it, or its patience has run out. */
-static bool has_stopped(struct world *w)
-{
-	return w->stopping && (dispatch_idle(w->dispatch) || fault(w, 10));
-}
-
-static void replace_host(struct world *w, uint32_t i)
-{
-	host_free(&w->hosts[i]);
-	w->hosts[i] = host_new(w, i);
-}
-
-static void go_wrong(struct world *w)
-{
-	const struct knobs *k = &w->knobs;
-	uint32_t i = rng_below(&w->rng, k->hosts);
-	if (fault(w, k->crash) || has_stopped(w))
-		crash(w);
-	if (fault(w, k->stop) && !w->stopping) {
-		world_note(w, "an orderly stop");
-		w->stopping = true;
-		dispatch_drain(w->dispatch);
-	}
-	if (fault(w, k->host_crash)) {
-		world_note(w, "host %u dies", i);
-		replace_host(w, i);
-	}
-	if (fault(w, k->link_cut))
-		host_cut(w->hosts[i]);
-	if (fault(w, k->forge))
-		forge(w);
-	if (fault(w, k->stall))
-		w->stalled_until_us = w->now_us + rng_skewed(&w->rng, 500000);
-	if (fault(w, k->pause))
-		w->now_us += rng_skewed(&w->rng, 10000000);
-	if (fault(w, k->wall_jump))
-		jump_wall(w);
 }
 
 /* ---- turns ---- */
@@ -260,7 +189,7 @@ static bool anybody(struct world *w)
 	}
 	for (uint32_t i = 0; i < w->knobs.hosts; i++) {
 		if (host_has_drained(w->hosts[i]) && !w->stopping)
-			replace_host(w, i);
+			world_replace_host(w, i);
 		if (eager(w, w->knobs.host_eager))
 			did |= host_run(w->hosts[i]);
 	}
@@ -304,7 +233,7 @@ static void turn(struct world *w)
 	if (!anybody(w) || rng_chance(&w->rng, 300))
 		pass_time(w);
 	if (!w->calm)
-		go_wrong(w);
+		faults_draw(w);
 	if (w->turn % 64 == 0)
 		mix(w);
 	if (w->turn % 256 == 0 && w->calm)
@@ -316,7 +245,7 @@ static void turn(struct world *w)
 static void become_calm(struct world *w)
 {
 	if (w->stopping)
-		crash(w);
+		world_crash(w);
 	w->calm = true;
 	w->calm_us = w->now_us;
 	w->wall_offset_us = w->wall_most_us;

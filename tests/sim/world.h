@@ -50,6 +50,12 @@ struct world {
  * was violated, and ends the process with 1. */
 uint64_t world_run(uint64_t seed, bool verbose);
 
+/* The dispatcher's process ends here and now, and another one starts. */
+void world_crash(struct world *w);
+
+/* Another host instead of this one. */
+void world_replace_host(struct world *w, uint32_t i);
+
 /* Wall clock, Unix milliseconds; the latest and the earliest that it can be taken to show. */
 int64_t world_wall_ms(const struct world *w);
 int64_t world_wall_most_ms(const struct world *w);

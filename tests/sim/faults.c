@@ -1,0 +1,79 @@
+/* What goes wrong in a turn: crashes, orderly stops, hosts that die, links that break, messages
+ * that lie, a store that stalls, pauses of the whole process, jumps of the wall clock. */
+#include "faults.h"
+
+#include "dispatch/dispatch.h"
+#include "host.h"
+#include "oracle.h"
+#include "script.h"
+#include "world.h"
+
+/* An old or foreign token: never one that this host holds now. */
+static void forge(struct world *w)
+{
+	struct wire_ref ref;
+	uint64_t peer;
+	bool current;
+	struct host *h = w->hosts[rng_below(&w->rng, w->knobs.hosts)];
+	if (!host_peer(h) || !oracle_any_token(w->oracle, &ref, &peer, &current))
+		return;
+	if (current && peer == host_peer(h))
+		return;
+	struct wire_msg m = { .type = WIRE_STARTED, .ref = ref };
+	if (rng_chance(&w->rng, 800)) {
+		m = (struct wire_msg){ .type = WIRE_RESULT };
+		m.result.task = ref.task;
+		m.result.token = ref.token;
+		m.result.result.state = TASK_COMPLETED;
+		m.result.result.value = script_value_blob(rng_next(&w->rng));
+	}
+	host_forge(h, &m);
+}
+
+static void jump_wall(struct world *w)
+{
+	w->wall_offset_us += ((int64_t)rng_below(&w->rng, 20001) - 10000) * 1000;
+	if (w->wall_offset_us > w->wall_most_us)
+		w->wall_most_us = w->wall_offset_us;
+	if (w->wall_offset_us < w->wall_least_us)
+		w->wall_least_us = w->wall_offset_us;
+	world_note(w, "the wall clock jumps");
+}
+
+static bool fault(struct world *w, uint32_t in_thousand)
+{
+	return rng_chance(&w->rng, in_thousand);
+}
+
+/* An orderly stop is over: nothing was lost in it, or its patience has run out. */
+static bool has_stopped(struct world *w)
+{
+	return w->stopping && (dispatch_idle(w->dispatch) || fault(w, 10));
+}
+
+void faults_draw(struct world *w)
+{
+	const struct knobs *k = &w->knobs;
+	uint32_t i = rng_below(&w->rng, k->hosts);
+	if (fault(w, k->crash) || has_stopped(w))
+		world_crash(w);
+	if (fault(w, k->stop) && !w->stopping) {
+		world_note(w, "an orderly stop");
+		w->stopping = true;
+		dispatch_drain(w->dispatch);
+	}
+	if (fault(w, k->host_crash)) {
+		world_note(w, "host %u dies", i);
+		world_replace_host(w, i);
+	}
+	if (fault(w, k->link_cut))
+		host_cut(w->hosts[i]);
+	if (fault(w, k->forge))
+		forge(w);
+	if (fault(w, k->stall))
+		w->stalled_until_us = w->now_us + rng_skewed(&w->rng, 500000);
+	if (fault(w, k->pause))
+		w->now_us += rng_skewed(&w->rng, 10000000);
+	if (fault(w, k->wall_jump))
+		jump_wall(w);
+}
