@@ -15,7 +15,7 @@ import numpy as np
 
 from planets import GIANTS, GM_SUN, integrate, orbit_to_vectors, system
 
-STEP = 0.2  # years: 14 steps to the shortest orbit; the map is exact for the Sun's part
+STEP = 0.25  # years: 11 steps to the shortest orbit; the map is exact for the Sun's part
 WINDOW = 50.0  # years of one average
 SAMPLE = 4  # steps between two samples of the semi-major axis
 

@@ -19,7 +19,7 @@ import planets
 import plot
 from server import Server
 
-TASKS = 216
+TASKS = 200
 PARTICLES = 40  # a task
 INNER, OUTER = 2.0, 3.6  # AU: from outside Mars to well inside Jupiter
 YEARS = 1000.0
