@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import urllib.parse
-import uuid
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
-from typing import Tuple, Union, cast
+from typing import Tuple, cast
 
 from . import outcome
-from .connection import Address, Pool, Response
-from .errors import ServerFault, TaskPending, api_error
+from .errors import Conflict, ServerFault, TaskPending, api_error
 from .options import DEFAULT, Options, as_query
+from .outcome import INLINE_MAX
+from .requester import RAW, Requester
 from .retry import Retry
 from .serialize import PICKLE, Serializer
 from .types import Group, Logs, Task, WaitReply
-from .version import __version__
 
 __all__ = ["Batch", "Client"]
 
-JSON = "application/json"
-RAW = "application/octet-stream"
 LABEL_MAX = 120  # characters, so that it is below the 512 bytes that a server takes
-INLINE_MAX = 64 << 10  # larger payloads and results travel raw: base64 in JSON costs both sides
 
 
 class Batch(NamedTuple):
@@ -34,7 +29,7 @@ class Batch(NamedTuple):
     task_ids: List[str]
 
 
-class Client:
+class Client(Requester):
     """A connection to a Farhand server; any number of threads may use one at the same time.
 
     :param url: the server; else ``FARHAND_URL``, else ``http://127.0.0.1:8000``
@@ -57,86 +52,10 @@ class Client:
         connect_timeout: float = 5.0,
         retry_for: float = 30.0,
     ) -> None:
-        address = Address(url or os.environ.get("FARHAND_URL") or "http://127.0.0.1:8000")
-        headers = {"User-Agent": f"farhand-python/{__version__}"}
-        key = key or os.environ.get("FARHAND_KEY")
-        if key:
-            if not key.isascii() or not key.isprintable():
-                raise ValueError("an access key is one line of ASCII text")
-            headers["Authorization"] = f"Bearer {key}"
-        self.url = address.url
-        self.timeout = timeout
-        self.connect_timeout = connect_timeout
-        self._retry = Retry(retry_for)
-        self._pool = Pool(address, headers, connect_timeout)
+        super().__init__(
+            url, key, timeout=timeout, connect_timeout=connect_timeout, retry_for=retry_for
+        )
         self._serializer = Serializer()
-
-    def close(self) -> None:
-        """Closes the connections that are idle. The client stays usable."""
-        self._pool.close()
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<farhand.Client {self.url}>"
-
-    # ---- requests ----------------------------------------------------------------------------
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: Union[None, bytes, Mapping[str, Any]] = None,
-        *,
-        query: Optional[Mapping[str, str]] = None,
-        content_type: str = JSON,
-        accept: str = JSON,
-        idempotent: bool = True,
-        timeout: Optional[float] = None,
-        retry: Optional[Retry] = None,
-    ) -> Response:
-        """One request, repeated until it is answered; the answer if it is a success.
-
-        `body` is bytes, or an object to be written as JSON. With ``idempotent=False`` the request
-        carries an Idempotency-Key, the same one each time that it is repeated.
-        """
-        headers = {"Accept": accept}
-        if body is not None:
-            headers["Content-Type"] = content_type
-            if not isinstance(body, bytes):
-                body = json.dumps(body, separators=(",", ":")).encode()
-        if not idempotent:
-            headers["Idempotency-Key"] = uuid.uuid4().hex
-        target = f"{path}?{urllib.parse.urlencode(query)}" if query else path
-        seconds = self.timeout if timeout is None else timeout
-        sent = body
-
-        def attempt() -> Response:
-            response = self._pool.exchange(method, target, headers, sent, seconds)
-            if 200 <= response.status < 300:
-                return response
-            raise api_error(response.status, response.headers, response.body)
-
-        return (retry or self._retry)(attempt)
-
-    def call(self, method: str, path: str, body: Any = None, **how: Any) -> Dict[str, Any]:
-        """:meth:`request` for an answer that is a JSON object."""
-        response = self.request(method, path, body, **how)
-        try:
-            answer = json.loads(response.body)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise ServerFault(
-                f"{self.url}: the answer to {method} {path} is no JSON object; "
-                "is this a Farhand server?",
-                status=response.status,
-            )
-        return answer
 
     # ---- functions ---------------------------------------------------------------------------
 
@@ -297,12 +216,14 @@ class Client:
         wait_s: float = 30.0,
         include_results: bool = False,
         max_bytes: Optional[int] = None,
+        fields: Optional[Sequence[str]] = None,
         retry: Optional[Retry] = None,
     ) -> WaitReply:
         """Waits until some (``mode="any"``) or all tasks of a list or a group are final.
 
         Tasks of a group come in the order of finishing, each once: give the `cursor` of one answer
-        as `since_cursor` of the next. `done` is empty when `wait_s` are over (at most 60).
+        as `since_cursor` of the next. `done` is empty when `wait_s` are over (at most 60). `fields`
+        names the members that its tasks shall have; else they have all.
         """
         body: Dict[str, Any] = {
             "mode": mode,
@@ -319,6 +240,8 @@ class Client:
             body["since_cursor"] = since_cursor
         if max_bytes is not None:
             body["max_bytes"] = max_bytes
+        if fields is not None:
+            body["fields"] = list(fields)
         timeout = self.timeout + wait_s
         return cast(
             WaitReply, self.call("POST", "/v1/tasks:wait", body, timeout=timeout, retry=retry)
@@ -339,10 +262,13 @@ class Client:
         :raises Conflict: it is final already
         """
         path = _task(task_id) + ":cancel"
-        response = self.request(
-            "POST", path, {"force": force}, timeout=timeout, retry=retry
-        )
-        return force or response.status != 202
+        try:
+            self.request("POST", path, {"force": force}, timeout=timeout, retry=retry)
+        except Conflict as conflict:
+            if conflict.code == "running":
+                return False
+            raise
+        return True
 
     def logs(self, task_id: str) -> Logs:
         """What the task has printed, as far as it was kept."""

@@ -178,7 +178,7 @@ class Pool:
     """Connections to one server. Thread-safe: a request takes one that is idle or opens another."""
 
     def __init__(
-        self, address: Address, headers: Dict[str, str], connect_timeout: float, idle_max: int = 8
+        self, address: Address, headers: Dict[str, str], connect_timeout: float, idle_max: int = 32
     ) -> None:
         self.address = address
         self._common = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -19,6 +19,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 import warnings
 import weakref
 from collections import deque
@@ -39,7 +40,7 @@ UNSENT_BYTES_MAX = 64 << 20
 WAIT_FOR_NOTHING, WAIT_FOR_SENDING, WAIT_FOR_ALL = "nothing", "sending", "all"
 SEND_AT_EXIT_S = 10.0
 CANCEL_S = 5.0  # cancel() answers within this time, also when the server does not
-_PARALLEL = 4
+_PARALLEL = 8  # requests with large bodies side by side; the server writes them in one commit
 
 _engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
@@ -49,7 +50,7 @@ class Engine:
 
     def __init__(self, client: Client, own: bool, give_up: Optional[float]) -> None:
         self.client = client
-        self.retry = Retry(give_up)
+        self.retry = Retry(give_up, self._pause)
         self._own = own
         self._reset()
         self.sender = Sender(self)
@@ -211,7 +212,7 @@ class Engine:
         with self.lock:
             while not self.ended():
                 self.changed.wait()
-        for thread in list(self._threads):
+        for thread in list(self._threads) if self.broken is None else ():
             thread.join()
         if self._own:
             self.client.close()
@@ -262,6 +263,11 @@ class Engine:
                 condition.notify_all()
         for future in futures:
             future._fail(FarhandError(f"the Executor is broken: {error!r}"))
+
+    def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+        if self.broken is not None:
+            raise self.refusal()
 
     def forget(self) -> None:
         """In a child after a fork: the threads are not here, the futures are the parent's."""

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import concurrent.futures
 import copy
-import functools
 import os
-import threading
-import weakref
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    TypeVar,
-)
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional
+from typing import Sequence, Tuple, TypeVar
 
-from .client import INLINE_MAX, Client
+from .client import Client
 from .engine import WAIT_FOR_ALL, WAIT_FOR_NOTHING, WAIT_FOR_SENDING, Engine
 from .errors import SerializationError
-from .functions import Functions, Known, along
+from .functions import Known, along
 from .future import Future
 from .mapping import run_map
 from .modules import Peer
 from .options import DEFAULT, parse_bytes
+from .outcome import INLINE_MAX
 from .retry import Retry
 from .serialize import Serializer
+from .shared import Shared
 from .spec import Spec
 
 if TYPE_CHECKING:  # type checkers know this module without its being installed
@@ -43,24 +30,6 @@ if TYPE_CHECKING:  # type checkers know this module without its being installed
 __all__ = ["Executor", "attach"]
 
 _T = TypeVar("_T")
-
-
-class _Shared:
-    """What an Executor shares with the copies that with_options() makes."""
-
-    def __init__(self, engine: Engine, peer: Peer) -> None:
-        self.engine = engine
-        self.peer = peer
-        self.functions = Functions(functools.partial(_register, engine))
-        self.group_id: Optional[str] = None
-        self.opening = threading.Lock()
-        self.opened = False
-        # When the last copy is gone nobody can submit: the threads end after the last future.
-        weakref.finalize(self, engine.close).atexit = False
-
-
-def _register(engine: Engine, name: str, payload: bytes, serializer: str) -> str:
-    return engine.client.put_function(name, payload, serializer, retry=engine.retry)
 
 
 class Executor(concurrent.futures.Executor):
@@ -140,7 +109,7 @@ class Executor(concurrent.futures.Executor):
         peer = Peer(client, on_mismatch)
         self._serializer = Serializer(peer, serializer)
         self._engine = Engine(client, own, give_up)
-        self._shared = _Shared(self._engine, peer)
+        self._shared = Shared(self._engine, peer)
         self._shared.group_id = task_group_id
         self._known = self._shared.functions.known
         self._connect_timeout = connect_timeout
@@ -383,9 +352,8 @@ class Executor(concurrent.futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more tasks.
 
-        :param wait: return when all futures are done and all threads have ended. Without it, the end
-            of the interpreter waits only until everything is sent: the tasks are done, but nobody
-            here takes their results
+        :param wait: return when all futures are done and all threads have ended. Without it, the
+            end of the interpreter waits until everything is sent, and no longer
         :param cancel_futures: cancel the tasks that have not started; what runs is finished
         """
         engine = self._engine

@@ -202,7 +202,7 @@ class Future(concurrent.futures.Future[_T]):
                 value = loads(a2b_base64(record["result"]) if pickled is None else pickled)
                 failure = None
             else:
-                failure = outcome.failure(record, pickled)
+                failure = outcome.failure(record)
         except BaseException as error:
             failure = outcome.undecodable(error, str(self._id))
         if failure is None:

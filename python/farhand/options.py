@@ -148,7 +148,7 @@ def _retry_on(name: str, value: Any) -> Tuple[str, ...]:
     if isinstance(value, (str, type)):
         value = (value,)
     names = []
-    for one in value:
+    for one in value if isinstance(value, Iterable) else [value]:
         if isinstance(one, type) and issubclass(one, BaseException):
             one = f"{one.__module__}.{one.__qualname__}"
         if not isinstance(one, str) or not (one in _KINDS or _CLASS_NAME.fullmatch(one)):

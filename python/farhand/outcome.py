@@ -23,6 +23,7 @@ from .errors import (
 )
 from concurrent.futures import CancelledError
 
+INLINE_MAX = 64 << 10  # larger payloads and results travel raw: base64 in JSON costs both sides
 COMPLETED, FAILED, CANCELLED = "COMPLETED", "FAILED", "CANCELLED"
 
 _REASONS: Dict[str, Tuple[Type[TaskExecutionFailed], str]] = {
@@ -68,11 +69,14 @@ def load(encoded: Any, task_id: str) -> Any:
         raise undecodable(error, task_id) from error
 
 
+def is_large(record: Mapping[str, Any]) -> bool:
+    """Whether the result is better fetched raw."""
+    return record["state"] == COMPLETED and bool(record["result_size"] > INLINE_MAX)
+
+
 def is_apart(record: Mapping[str, Any]) -> bool:
-    """Whether the pickle of a result or an exception was too large to come with the record."""
-    if record["state"] == COMPLETED:
-        return True
-    return record.get("reason") == "exception" and bool(record.get("result_size"))
+    """Whether there is a result that did not come with the record."""
+    return record["state"] == COMPLETED and record.get("result") is None
 
 
 def undecodable(error: BaseException, task_id: str) -> DeserializationError:
@@ -84,11 +88,8 @@ def undecodable(error: BaseException, task_id: str) -> DeserializationError:
     )
 
 
-def failure(record: Mapping[str, Any], pickled: Optional[bytes] = None) -> BaseException:
-    """The exception that stands for a task that FAILED or was CANCELLED.
-
-    `pickled` is the exception object as it came, where the record does not hold it.
-    """
+def failure(record: Mapping[str, Any]) -> BaseException:
+    """The exception that stands for a task that FAILED or was CANCELLED."""
     task_id = str(record.get("id"))
     if record.get("state") == CANCELLED:
         return CancelledError()
@@ -98,9 +99,7 @@ def failure(record: Mapping[str, Any], pickled: Optional[bytes] = None) -> BaseE
     trace = error.get("traceback")
     exception: BaseException
     if reason == "exception":
-        if pickled is None and record.get("result"):
-            pickled = binascii.a2b_base64(record["result"])
-        exception = _original(pickled, error, task_id)
+        exception = _original(record.get("result"), error, task_id)
     else:
         kind, meaning = _REASONS.get(str(reason), (TaskExecutionFailed, f"reason {reason}"))
         type_name = error.get("type")
@@ -119,14 +118,12 @@ def traceback_text(exception: Optional[BaseException]) -> Optional[str]:
     return cause.text if isinstance(cause, RemoteTraceback) else None
 
 
-def _original(
-    pickled: Optional[bytes], error: Mapping[str, Any], task_id: str
-) -> BaseException:
+def _original(encoded: Any, error: Mapping[str, Any], task_id: str) -> BaseException:
     """The exception object that the function raised, or a RemoteError that describes it."""
     trouble = ""
-    if pickled:
+    if encoded:
         try:
-            exception = pickle.loads(pickled)
+            exception = pickle.loads(binascii.a2b_base64(encoded))
             if isinstance(exception, BaseException):
                 return exception
             trouble = f"; what came is a {type(exception).__name__}"

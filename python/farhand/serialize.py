@@ -23,6 +23,7 @@ from .modules import MAIN, Peer, is_users_own
 
 PICKLE, CLOUDPICKLE, DILL = "pickle", "cloudpickle", "dill"
 STACK_GLOBAL = b"\x93"
+PATH_IN_CLIENT = "__farhand_path__"  # the runner reads it
 
 _registry_lock = threading.Lock()  # cloudpickle's list of modules by value belongs to everybody
 
@@ -188,6 +189,22 @@ def _by_value_modules(names: FrozenSet[str]) -> Iterator[None]:
                 cloudpickle.unregister_pickle_by_value(module)
 
 
+def _is_found_by_name(obj: Any) -> bool:
+    """Whether a class or a function is what its name leads to; else it goes by value anyway."""
+    found: Any = sys.modules.get(obj.__module__)
+    for part in obj.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is obj
+
+
+def _say_where_it_is(cls: type, reduced: Tuple[Any, ...]) -> None:
+    """Writes into a class that goes by value under which name this process has it. So the runner
+    can send its instances back by reference, and they are of this very class."""
+    state = reduced[2] if len(reduced) > 2 else None
+    if isinstance(state, tuple) and state and isinstance(state[0], dict):
+        state[0][PATH_IN_CLIENT] = cls.__qualname__
+
+
 @functools.lru_cache(maxsize=None)
 def _value_namer() -> Any:
     """The class like _Namer for cloudpickle, made when it is needed first."""
@@ -200,10 +217,13 @@ def _value_namer() -> Any:
             self.names: Set[str] = set()
 
         def reducer_override(self, obj: Any) -> Any:
-            name = obj.__name__ if type(obj) is types.ModuleType else None
-            name = name or getattr(obj, "__module__", None)
-            if type(name) is str:
-                self.names.add(name)
-            return super().reducer_override(obj)
+            reduced = super().reducer_override(obj)
+            if type(obj) is types.ModuleType:
+                self.names.add(obj.__name__)
+            elif isinstance(obj, (type, types.FunctionType)) and _is_found_by_name(obj):
+                self.names.add(obj.__module__)
+                if isinstance(obj, type) and isinstance(reduced, tuple):
+                    _say_where_it_is(obj, reduced)
+            return reduced
 
     return Namer

@@ -4,6 +4,10 @@ The server tells the tasks of a group in the order of finishing, behind a cursor
 its restart. So the waiter asks "what is final behind this cursor?" and is parked until something
 is. It asks only while a future of ours is unfinished.
 
+Small results come with the records. When they are large on the average (base64 in JSON costs both
+sides more than the bytes themselves), the waiter asks for records alone; then large results are
+fetched raw, side by side, and the others in one more request.
+
 A task can be finished before the answer that tells its id has been read. Such a record is kept
 until every request that was in flight then has been answered; then it is some other client's.
 """
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 30.0
 MAX_BYTES = 4 << 20
+FIELDS = ("id", "state", "reason", "attempt", "result_size", "result", "error")
 LOOK_AGAIN_S = 0.5
 
 Record = Dict[str, Any]
@@ -36,6 +41,7 @@ class Waiter:
         self._engine = engine
         self._group_id = group_id
         self._cursor: Optional[str] = None
+        self._with_results = True
         self._pending: Dict[str, Future[Any]] = {}
         self._unbound: Deque[Future[Any]] = deque()  # reloaded: they take whatever finishes next
         self._tickets: Set[int] = set()  # requests in flight, whose ids are not known yet
@@ -164,7 +170,9 @@ class Waiter:
             if future is None:
                 continue
             try:
-                reply = self._engine.client.wait([task_id], wait_s=0, include_results=True)
+                reply = self._engine.client.wait(
+                    [task_id], wait_s=0, include_results=True, fields=FIELDS
+                )
             except FarhandError as error:
                 future._fail(error)
                 self._engine.settled(1)
@@ -177,16 +185,41 @@ class Waiter:
             self._engine.retry.pause(LOOK_AGAIN_S)  # it is there, whatever the group says
 
     def _ask(self, wait_s: float) -> Tuple[List[Record], int]:
+        with_results = self._with_results
         reply = self._engine.client.wait(
             group_id=self._group_id,
             since_cursor=self._cursor,
             wait_s=wait_s,
-            include_results=True,
+            include_results=with_results,
             max_bytes=MAX_BYTES,
+            fields=FIELDS,
             retry=self._engine.retry,
         )
+        done: List[Record] = reply["done"]  # type: ignore[assignment]
         self._cursor = reply["cursor"]
-        return reply["done"], reply["pending_count"]  # type: ignore[return-value]
+        if done:
+            size = sum([record["result_size"] for record in done])
+            self._with_results = size <= outcome.INLINE_MAX * len(done)
+            if not with_results:
+                self._complete(done)
+        return done, reply["pending_count"]
+
+    def _complete(self, done: List[Record]) -> None:
+        """Puts results and errors into records that came without, except large results."""
+        lacking = {record["id"]: record for record in done if not outcome.is_large(record)}
+        while lacking:
+            reply = self._engine.client.wait(
+                list(lacking),
+                wait_s=0,
+                include_results=True,
+                max_bytes=MAX_BYTES,
+                fields=FIELDS,
+                retry=self._engine.retry,
+            )
+            if not reply["done"]:
+                return
+            for record in reply["done"]:
+                lacking.pop(record["id"], {}).update(record)
 
     def _take(self, done: List[Record]) -> List[Tuple[Future[Any], Record]]:
         """Each record with its future, which is nobody's from here until it is settled."""

@@ -12,22 +12,10 @@ import socket
 import threading
 import traceback
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl, urlsplit
+
+from fake_http import Handler, Listener, Problem
 
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
-RAW_ABOVE = 64 << 10
-
-DROP_BEFORE, DROP_AFTER = "drop before", "drop after"  # the request is lost, the answer is lost
-
-
-class Problem(Exception):
-    def __init__(self, status, code, detail="", retry_after=None):
-        super().__init__(detail or code)
-        self.status, self.code, self.retry_after = status, code, retry_after
-        self.body = {"type": "about:blank", "title": code, "status": status, "code": code,
-                     "detail": detail or code}
-
 
 class FakeServer:
     def __init__(self, slots=4):
@@ -86,12 +74,8 @@ class FakeServer:
             self.end(task, **{"state": "COMPLETED", "pickled": pickle.dumps(value, 5), **record})
 
     def listen(self):
-        server = self
-
-        class Handler(_Handler):
-            fake = server
-
-        self.http = _Listener(("127.0.0.1", self.port), Handler)
+        handler = type("Handler", (Handler,), {"fake": self})
+        self.http = Listener(("127.0.0.1", self.port), handler)
         self.port = self.http.server_address[1]
         self.thread = threading.Thread(
             target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -243,7 +227,7 @@ class FakeServer:
         return {name: group[name] for name in ("id", "name", "tags", "total")} | {"counts": counts}
 
     def wait(self, query, headers, ids=None, group_id=None, since_cursor=None, mode="any",
-             wait_s=0, include_results=False, max_bytes=None):
+             wait_s=0, include_results=False, max_bytes=None, fields=None):
         def finished():
             if ids is not None:
                 return [self.task(i) for i in ids if self.task(i)["state"] in FINAL]
@@ -255,13 +239,17 @@ class FakeServer:
             return max(0, self.groups[group_id]["total"] - len(finished()))
 
         self.group(group_id)
-        after = int(since_cursor or 0)
+        assert since_cursor is None or since_cursor, "a cursor is never empty"
+        after = int(since_cursor or "0", 16)
         self.changed.wait_for(
             lambda: self.stopping or not pending() or (mode == "any" and len(finished()) > after),
             wait_s)
         done = finished()[after:after + 100]
-        return 200, {"done": [view(task, include_results) for task in done],
-                     "pending_count": pending(), "cursor": str(after + len(done))}
+        shown = [view(task, include_results) for task in done]
+        if fields is not None:
+            shown = [{name: t[name] for name in fields if name in t} for t in shown]
+        return 200, {"done": shown,
+                     "pending_count": pending(), "cursor": f"{after + len(done):x}"}
 
     def task(self, task_id):
         if task_id not in self.tasks:
@@ -330,8 +318,7 @@ def view(task, with_result=False):
     shown = {name: task[name] for name in names}
     shown["result_size"] = task.get("result_size", 0)
     if with_result:
-        small = shown["result_size"] <= RAW_ABOVE
-        shown["result"] = text(task["pickled"]) if small else None
+        shown["result"] = text(task["pickled"])
         shown["error"] = task["error"]
     return shown
 
@@ -357,83 +344,3 @@ def run(function, payload):
         return {"state": "FAILED", "reason": reason, "pickled": pickled,
                 "error": {"type": f"{kind.__module__}.{kind.__qualname__}", "message": str(error),
                           "traceback": "".join(traceback.format_exc())}}
-
-
-class _Listener(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-    block_on_close = False
-
-    def handle_error(self, request, client_address):
-        pass  # connections are cut on purpose
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
-
-    def setup(self):
-        super().setup()
-        with self.fake.lock:
-            self.fake.sockets.add(self.connection)
-
-    def finish(self):
-        with self.fake.lock:
-            self.fake.sockets.discard(self.connection)
-        super().finish()
-
-    def log_message(self, *args):
-        pass
-
-    def serve(self):
-        fake = self.fake
-        parts = urlsplit(self.path)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", 0)))
-        with fake.lock:
-            fake.requests.append((self.command, parts.path, headers, len(body)))
-            gates = [gate for pattern, gate in fake.delays if re.fullmatch(pattern, parts.path)]
-            fault = next((f for f in fake.faults if re.fullmatch(f[0], parts.path)), None)
-            if fault:
-                fake.faults.remove(fault)
-            fake.changed.notify_all()
-        for gate in gates:
-            gate.wait(20)
-        if fault and fault[1] == DROP_BEFORE:
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
-            return
-        key = headers.get("idempotency-key")
-        try:
-            with fake.lock:
-                if fault and isinstance(fault[1], Problem):
-                    raise fault[1]
-                known = fake.answers.get(key) if key else None
-                status, answer = known or fake.answer(
-                    self.command, parts.path, dict(parse_qsl(parts.query)), headers, body)
-                if key:
-                    fake.answers[key] = status, answer
-            kind = "application/json"
-            more = {}
-        except Problem as problem:
-            status, answer, kind = problem.status, problem.body, "application/problem+json"
-            more = {} if problem.retry_after is None else {"Retry-After": problem.retry_after}
-        if fault and fault[1] == DROP_AFTER:
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
-            return
-        if isinstance(answer, bytes):
-            kind = "application/octet-stream"
-        else:
-            answer = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(answer)))
-        for name, value in more.items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(answer)
-        self.wfile.flush()
-
-    do_GET = do_POST = serve

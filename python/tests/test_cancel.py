@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from fake_server import Problem
+from fake_http import Problem
 from farhand import Executor
 
 BATCH = "/v1/tasks:batch"

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from fake_server import DROP_AFTER, DROP_BEFORE, Problem
+from fake_http import DROP_AFTER, DROP_BEFORE, Problem
 from farhand import (
     BadRequest,
     Executor,

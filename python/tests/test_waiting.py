@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fake_server import DROP_AFTER, DROP_BEFORE, Problem
+from fake_http import DROP_AFTER, DROP_BEFORE, Problem
 from farhand import Executor, NotFound, attach
 
 BATCH, WAIT = "/v1/tasks:batch", "/v1/tasks:wait"
@@ -124,6 +124,7 @@ def test_the_server_has_lost_the_group(fake, far):
 
 def test_a_large_result_that_is_gone(fake, far):
     gone = Problem(410, "gone", "results are kept for 7 days")
+    assert len(far.submit(bytes, 100_000).result(20)) == 100_000
     fake.faults.append(("/v1/tasks/[^/]+/result", gone))
     future = far.submit(bytes, 100_000)
     assert isinstance(future.exception(20), NotFound) and future.exception().status == 410
@@ -142,7 +143,7 @@ def test_attach_to_what_is_finished(fake, far):
 def test_attach_to_what_is_not_finished(fake, far):
     fake.hold()
     ours = [far.submit(divmod, n, 7) for n in range(30)]
-    for future in ours[20:]:
+    for future in ours[20:]:  # these finish first
         fake.finish(future.task_id, divmod(ours.index(future), 7))
     futures = attach(far.task_group_id, url=fake.url)
     assert len(futures) == 30 and sum(future._id is not None for future in futures) == 10
@@ -191,3 +192,25 @@ def test_a_group_that_is_there(fake, far, client):
     assert client.get_group(group["id"])["total"] == 1
     with Executor(url=fake.url, task_group_id="none") as far, pytest.raises(NotFound):
         far.submit(abs, -1)
+
+
+def test_large_results_are_fetched_raw_and_the_others_together(fake, far):
+    def raw():
+        return fake.count("/v1/tasks/[^/]+/result", "GET")
+
+    assert len(far.submit(bytes, 100_000).result(20)) == 100_000
+    assert raw() == 0  # nothing said that it would be large
+    assert len(far.submit(bytes, 100_000).result(20)) == 100_000
+    assert raw() == 1
+    fake.hold()
+    futures = [far.submit(*call) for call in (
+        (bytes, 200_000), (abs, -1), (divmod, 1, 0), (bytes, 90_000), (abs, -2))]
+    assert futures[-1].task_id
+    fake.release()
+    assert len(futures[0].result(20)) == 200_000 and len(futures[3].result(20)) == 90_000
+    assert (futures[1].result(20), futures[4].result(20)) == (1, 2)
+    error = futures[2].exception(20)
+    assert isinstance(error, ZeroDivisionError) and futures[2].traceback_text
+    assert 2 <= raw() <= 3
+    [far.submit(abs, n).result(20) for n in range(5)]
+    assert 2 <= raw() <= 3
