@@ -23,8 +23,8 @@
  * memory. The page cache is the store's whole memory, whatever the backlog. The log is checkpointed
  * by db_checkpoint(), which sees errors that the automatic one swallows; after a burst it is cut
  * back to 64 MiB. secure_delete would write zeroes over everything that is deleted. */
-static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
-			      "PRAGMA page_size = 4096;"
+static const char locking[] = "PRAGMA locking_mode = EXCLUSIVE";
+static const char pragmas[] = "PRAGMA page_size = 4096;"
 			      "PRAGMA cache_size = -8192;"
 			      "PRAGMA mmap_size = 0;"
 			      "PRAGMA temp_store = MEMORY;"
@@ -36,14 +36,29 @@ static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE;"
 static const char durability[] = "PRAGMA journal_mode = WAL;"
 				 "PRAGMA synchronous = FULL;";
 
+/* What the system said when SQLITE_IOERR came up. SQLite asks for it late, when another call may
+ * have succeeded since; the files remember it. */
+static int last_errno(const struct db *db)
+{
+	int error = sqlite3_system_errno(db->handle);
+	sqlite3_file *log = NULL;
+	if (!error)
+		(void)sqlite3_file_control(db->handle, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &log);
+	if (!error && log && log->pMethods)
+		(void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
+	if (!error)
+		(void)sqlite3_file_control(db->handle, NULL, SQLITE_FCNTL_LAST_ERRNO, &error);
+	return error;
+}
+
 int db_fail(struct db *db, const char *what)
 {
 	int rc = sqlite3_extended_errcode(db->handle);
-	int error = sqlite3_system_errno(db->handle);
 	bool from_system = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
+	int error = from_system ? last_errno(db) : 0;
 	return fh_err_set(&db->failure, FH_EIO, "%s: %s: %s%s%s", db->path, what,
-			  sqlite3_errmsg(db->handle), from_system && error ? ": " : "",
-			  from_system && error ? strerror(error) : "");
+			  sqlite3_errmsg(db->handle), error ? ": " : "",
+			  error ? strerror(error) : "");
 }
 
 int db_fail_damaged(struct db *db, const char *what)
@@ -107,12 +122,12 @@ static int note_log(void *ctx, sqlite3 *handle, const char *name, int pages)
 /* The version is looked at before the first write, so that what is not ours stays as it is. */
 static int set_up(struct db *db, struct fh_err *err)
 {
-	if (execute(db, pragmas))
+	if (execute(db, locking))
 		return refused(db, err);
 	int ret = schema_check(db->handle, schema_step_count, err);
 	if (ret)
 		return fh_err_wrap(err, ret, db->path);
-	if (execute(db, durability) || check_log(db))
+	if (execute(db, pragmas) || execute(db, durability) || check_log(db))
 		return refused(db, err);
 	ret = schema_migrate(db->handle, schema_steps, schema_step_count, err);
 	if (ret)

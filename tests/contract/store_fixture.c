@@ -66,15 +66,20 @@ void fixture_restart(struct fixture *f)
 	assert_int_equal(fixture_open(f, &err), 0);
 }
 
-int fixture_setup(void **state)
+void fixture_init(struct fixture *f, enum store_kind kind)
 {
-	struct fixture *f = calloc(1, sizeof *f);
-	struct fh_err err;
-	assert_non_null(f);
-	f->kind = (enum store_kind)(uintptr_t)*state;
+	*f = (struct fixture){ .kind = kind };
 	f->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	f->payload = blob_copy("payload", 7);
 	assert_true(f->wake_fd >= 0 && f->payload);
+}
+
+int fixture_setup(void **state)
+{
+	struct fixture *f = malloc(sizeof *f);
+	struct fh_err err;
+	assert_non_null(f);
+	fixture_init(f, (enum store_kind)(uintptr_t)*state);
 	if (f->kind == KIND_SQLITE)
 		make_dir(f->dir);
 	assert_int_equal(fixture_open(f, &err), 0);

@@ -29,6 +29,9 @@ struct fixture {
 void make_dir(char dir[64]);
 void remove_dir(const char *dir);
 
+/* Everything but the store and its folder. */
+void fixture_init(struct fixture *f, enum store_kind kind);
+
 /* cmocka's; the kind is in *state before. */
 int fixture_setup(void **state);
 int fixture_teardown(void **state);

@@ -1,0 +1,411 @@
+/* What only the embedded store promises: who may open the folder, which database, and what is true
+ * after a kill, a full disk, a damaged or missing file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "store_child.h"
+#include "store_fixture.h"
+
+static void assert_mentions(const char *text, const char *word)
+{
+	if (!strstr(text, word))
+		fail_msg("\"%s\" does not mention \"%s\"", text, word);
+}
+
+/* Opens the fixture's folder, which must be refused like this. */
+static void assert_refused(struct fixture *f, int code, const char *why)
+{
+	struct fh_err err = { "" };
+	assert_int_equal(fixture_open(f, &err), code);
+	assert_mentions(err.text, f->dir);
+	assert_mentions(err.text, why);
+	assert_null(strchr(err.text, '\n'));
+}
+
+static void path_in(const struct fixture *f, const char *name, char path[128])
+{
+	(void)snprintf(path, 128, "%s/%s", f->dir, name);
+}
+
+/* Runs SQL on the closed database. */
+static void tamper(const struct fixture *f, const char *sql)
+{
+	sqlite3 *handle;
+	char path[128];
+	path_in(f, "farhand.db", path);
+	assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(handle, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(handle), SQLITE_OK);
+}
+
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_mode & 0777;
+}
+
+static void a_second_server_is_refused(void **state)
+{
+	struct fixture *f = *state, second = *f;
+	char who[64];
+	(void)snprintf(who, sizeof who, "process %ld", (long)getpid());
+	assert_refused(&second, FH_EBUSY, who);
+	struct task_rec t = new_task(f);
+	add_task(f, &t); /* the first one does not notice */
+	fixture_restart(f);
+}
+
+static void a_server_in_another_process_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct report r;
+	int fd, status;
+	pid_t pid = child_start(f->dir, 0, &fd);
+	assert_true(child_read(fd, &r));
+	assert_int_equal(r.kind, REPORT_FAILED);
+	assert_mentions(r.text, "another server");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	(void)close(fd);
+}
+
+static void the_folder_is_closed_to_others(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	fixture_close(f);
+	assert_int_equal(chmod(f->dir, 0755), 0);
+	fixture_restart(f);
+	struct task_rec t = new_task(f);
+	add_task(f, &t);
+	assert_int_equal(mode_of(f->dir), 0700);
+	static const char *const files[] = { "farhand.db", "farhand.db-wal", "farhand.lock" };
+	for (int i = 0; i < 3; i++) {
+		path_in(f, files[i], path);
+		assert_int_equal(mode_of(path), 0600);
+	}
+}
+
+static void a_folder_is_made(void **state)
+{
+	struct fixture *f = *state, made = *f;
+	strcat(made.dir, "/new");
+	struct fh_err err;
+	assert_int_equal(fixture_open(&made, &err), 0);
+	assert_int_equal(mode_of(made.dir), 0700);
+	fixture_close(&made);
+	remove_dir(made.dir);
+	strcat(made.dir, "/deep");
+	assert_refused(&made, FH_EIO, "No such file");
+}
+
+static void what_is_not_a_folder_is_refused(void **state)
+{
+	struct fixture *f = *state, other = *f;
+	strcat(other.dir, "/farhand.lock");
+	assert_refused(&other, FH_EINVAL, "not a folder");
+}
+
+static void somebody_elses_folder_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	fixture_close(f);
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(f->dir, 65534, 65534), 0);
+	assert_refused(f, FH_EINVAL, "another user");
+}
+
+/* The bytes of the database file; the caller frees. */
+static char *read_all(const struct fixture *f, size_t *ret_len)
+{
+	char path[128];
+	path_in(f, "farhand.db", path);
+	FILE *file = fopen(path, "re");
+	assert_non_null(file);
+	char *data = malloc(1 << 20);
+	assert_non_null(data);
+	*ret_len = fread(data, 1, 1 << 20, file);
+	(void)fclose(file);
+	return data;
+}
+
+static void assert_refused_untouched(struct fixture *f, int code, const char *why)
+{
+	size_t before_len, after_len;
+	char *before = read_all(f, &before_len);
+	assert_refused(f, code, why);
+	char *after = read_all(f, &after_len);
+	assert_int_equal(before_len, after_len);
+	assert_memory_equal(before, after, before_len);
+	free(before);
+	free(after);
+}
+
+static void a_newer_database_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	fixture_close(f);
+	tamper(f, "PRAGMA user_version = 99");
+	assert_refused_untouched(f, FH_EVERSION, "a newer Farhand");
+	tamper(f, "PRAGMA user_version = 1");
+	fixture_restart(f);
+}
+
+static void a_foreign_database_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	fixture_close(f);
+	tamper(f, "PRAGMA application_id = 7");
+	assert_refused_untouched(f, FH_EINVAL, "not a database of Farhand");
+	tamper(f, "PRAGMA application_id = 0; PRAGMA user_version = 0");
+	assert_refused_untouched(f, FH_EINVAL, "not a database of Farhand");
+}
+
+/* Overwrites the file from `from` on with `byte`. */
+static void overwrite(const struct fixture *f, off_t from, size_t len, int byte)
+{
+	char path[128], data[4096];
+	path_in(f, "farhand.db", path);
+	memset(data, byte, sizeof data);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (size_t done = 0; done < len; done += sizeof data)
+		assert_int_equal(pwrite(fd, data, sizeof data, from + (off_t)done), sizeof data);
+	(void)close(fd);
+}
+
+static void what_is_no_database_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	fixture_close(f);
+	overwrite(f, 0, 4096, 'x');
+	assert_refused_untouched(f, FH_EINVAL, "not a database");
+}
+
+static void a_damaged_database_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct task_rec t = new_task(f);
+	add_task(f, &t);
+	fixture_close(f);
+	overwrite(f, 4096, 20 * 4096, 0xff);
+	assert_refused(f, FH_EIO, "malformed");
+}
+
+static void a_counter_that_disagrees_is_damage(void **state)
+{
+	struct fixture *f = *state;
+	struct task_rec t = new_task(f);
+	add_task(f, &t);
+	fixture_close(f);
+	tamper(f, "UPDATE server SET queued = 2");
+	assert_refused(f, FH_EIO, "damaged");
+	tamper(f, "DELETE FROM server");
+	assert_refused(f, FH_EIO, "counters are missing");
+}
+
+/* Waits for the failure, which must name the file and this reason. */
+static void assert_fails(struct fixture *f, const char *why)
+{
+	int ret;
+	while ((ret = store_poll(f->store)) == 0)
+		assert_true(fixture_wait_wake(f));
+	assert_int_equal(ret, FH_EIO);
+	assert_mentions(store_failure(f->store), "farhand.db");
+	assert_mentions(store_failure(f->store), why);
+}
+
+static void nonsense_in_a_row_ends_the_store(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const damages[] = { "UPDATE tasks SET state = 77",
+					       "UPDATE tasks SET attempt = -1",
+					       "UPDATE tasks SET lane = 9",
+					       "UPDATE tasks SET options = 'retries=x'",
+					       "UPDATE tasks SET group_id = x'00'" };
+	struct task_rec t = new_task(f);
+	add_task(f, &t);
+	for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+		fixture_close(f);
+		tamper(f, "CREATE TABLE kept AS SELECT * FROM tasks");
+		tamper(f, damages[i]);
+		fixture_restart(f);
+		struct store_get_task get = { .op.kind = STORE_GET_TASK, .task = t.id };
+		struct store_stats later = { .op.kind = STORE_STATS };
+		fixture_submit(f, &get.op);
+		fixture_submit(f, &later.op);
+		assert_fails(f, "damaged");
+		assert_int_equal(store_poll(f->store), FH_EIO);
+		assert_int_equal(get.op.ret, FH_EIO);
+		fixture_close(f);
+		tamper(f, "DELETE FROM tasks; INSERT INTO tasks SELECT * FROM kept;"
+			  "DROP TABLE kept");
+		fixture_restart(f);
+	}
+}
+
+static void a_removed_file_ends_the_store(void **state)
+{
+	struct fixture *f = *state;
+	struct blob *big = blob_new(1 << 20);
+	char path[128];
+	path_in(f, "farhand.db", path);
+	assert_non_null(big);
+	memset(big->data, 'x', big->len);
+	assert_int_equal(unlink(path), 0);
+	struct task_rec tasks[20]; /* more than a log may hold before it is moved into the file */
+	struct store_submit_item items[20] = { 0 };
+	for (int i = 0; i < 20; i++) {
+		tasks[i] = new_task(f);
+		tasks[i].payload = big;
+		items[i].task = &tasks[i];
+	}
+	struct store_submit call = { .op.kind = STORE_SUBMIT, .items = items, .count = 20 };
+	fixture_submit(f, &call.op);
+	assert_fails(f, "removed or replaced");
+	blob_free(&big);
+}
+
+/* What children were told, over several of them. */
+struct ledger {
+	struct report *reports;
+	size_t count, max;
+};
+
+static void note(struct ledger *l, const struct report *r)
+{
+	if (l->count == l->max) {
+		l->max = l->max ? 2 * l->max : 1024;
+		l->reports = realloc(l->reports, l->max * sizeof *l->reports);
+		assert_non_null(l->reports);
+	}
+	l->reports[l->count++] = *r;
+}
+
+/* Everything that was said is true. */
+static void check(struct fixture *f, const struct ledger *l)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		const struct report *r = &l->reports[i];
+		struct store_get_task got = get_task(f, r->task, STORE_WANT_RESULT);
+		assert_int_equal(got.op.ret, 0);
+		if (r->kind == REPORT_FINISHED) {
+			assert_int_equal(got.ret_task.state, TASK_COMPLETED);
+			assert_int_equal(got.ret_task.finish_seq, r->number);
+			assert_blob_equal(got.ret_result.value, "payload");
+		}
+		if (r->kind == REPORT_RETRIED && got.ret_task.state == TASK_QUEUED)
+			assert_true(got.ret_task.attempt >= r->number);
+		store_op_release(&got.op);
+	}
+}
+
+static void a_kill_loses_nothing_that_was_said(void **state)
+{
+	struct fixture *f = *state;
+	struct ledger ledger = { 0 };
+	uint32_t generation = f->recovery.generation;
+	for (unsigned round = 0; round < 8; round++) {
+		struct report r;
+		int fd, status;
+		fixture_close(f);
+		pid_t pid = child_start(f->dir, 0, &fd);
+		assert_true(child_read(fd, &r));
+		assert_int_equal(r.kind, REPORT_OPEN);
+		/* A different number each time, so that the kill falls into different steps. */
+		for (unsigned n = 0; n < 100 + 137 * round && child_read(fd, &r); n++)
+			note(&ledger, &r);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		while (child_read(fd, &r))
+			note(&ledger, &r);
+		(void)close(fd);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		fixture_restart(f);
+		assert_false(f->recovery.clean);
+		assert_int_equal(f->recovery.generation, generation + 2);
+		generation = f->recovery.generation;
+		check(f, &ledger);
+	}
+	assert_true(ledger.count > 1000);
+	free(ledger.reports);
+}
+
+static void a_full_disk_ends_the_store(void **state)
+{
+	struct fixture *f = *state;
+	struct ledger ledger = { 0 };
+	struct report r;
+	int fd, status;
+	fixture_close(f);
+	pid_t pid = child_start(f->dir, 1 << 20, &fd);
+	assert_true(child_read(fd, &r));
+	assert_int_equal(r.kind, REPORT_OPEN);
+	while (child_read(fd, &r) && r.kind != REPORT_FAILED)
+		note(&ledger, &r);
+	assert_int_equal(r.kind, REPORT_FAILED);
+	assert_mentions(r.text, "farhand.db: ");
+	assert_mentions(r.text, strerror(EFBIG));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	(void)close(fd);
+	fixture_restart(f);
+	assert_false(f->recovery.clean);
+	assert_true(ledger.count > 100);
+	check(f, &ledger);
+	free(ledger.reports);
+}
+
+static void an_opening_without_memory_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct fh_err err;
+	fixture_close(f);
+	for (unsigned n = 1;; n++) {
+		fh_mem_fail_after(n);
+		int ret = fixture_open(f, &err);
+		fh_mem_fail_after(0);
+		if (ret == 0)
+			break;
+		assert_true(ret == FH_ENOMEM || ret == FH_EIO);
+		assert_mentions(err.text, "memory");
+		assert_in_range(n, 1, 100);
+	}
+}
+
+#define TEST(name)                                                                      \
+	cmocka_unit_test_prestate_setup_teardown(name, fixture_setup, fixture_teardown, \
+						 (void *)(uintptr_t)KIND_SQLITE)
+
+int main(int argc, char **argv)
+{
+	child_main(argc, argv);
+	const struct CMUnitTest tests[] = {
+		TEST(a_second_server_is_refused),
+		TEST(a_server_in_another_process_is_refused),
+		TEST(the_folder_is_closed_to_others),
+		TEST(a_folder_is_made),
+		TEST(what_is_not_a_folder_is_refused),
+		TEST(somebody_elses_folder_is_refused),
+		TEST(a_newer_database_is_refused),
+		TEST(a_foreign_database_is_refused),
+		TEST(what_is_no_database_is_refused),
+		TEST(a_damaged_database_is_refused),
+		TEST(a_counter_that_disagrees_is_damage),
+		TEST(nonsense_in_a_row_ends_the_store),
+		TEST(a_removed_file_ends_the_store),
+		TEST(a_kill_loses_nothing_that_was_said),
+		TEST(a_full_disk_ends_the_store),
+		TEST(an_opening_without_memory_leaves_nothing),
+	};
+	return cmocka_run_group_tests_name("store_sqlite", tests, NULL, NULL);
+}
