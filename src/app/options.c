@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +58,8 @@ static int seconds(const char *flag, const char *value, double min, uint32_t *re
 {
 	char *end;
 	double s = strtod(value, &end);
-	if (value[0] < '0' || value[0] > '9' || *end || !isfinite(s) || s < min || s > 4000000)
+	bool decimal = value[0] != '.' && !value[strspn(value, "0123456789.")];
+	if (!*value || !decimal || *end || s < min || s > 4000000)
 		return bad(err, flag, value, "a number of seconds");
 	*ret_ms = (uint32_t)(s * 1000);
 	return 0;

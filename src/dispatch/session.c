@@ -45,8 +45,9 @@ void session_send(struct dispatch *d, uint32_t session, struct wire_msg *own_msg
 	struct session *s = &d->sessions[session];
 	if (!s->open || transport_send(d->config.transport, s->peer, own_msg)) {
 		/* What cannot be sent is lost with the connection: the `lost` of the transport or
-		 * the liveness list ends the session. A queue holds more than credit lets in. */
-		if (s->open)
+		 * the liveness list ends the session. A queue holds more than credit lets in. At
+		 * the end the worker goes before us. */
+		if (s->open && !d->closed)
 			dispatch_log(d, "worker session %u takes no message", session);
 		wire_msg_release(own_msg);
 	}

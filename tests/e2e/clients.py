@@ -45,7 +45,7 @@ class Actor(threading.Thread):
     """A client that acts until it is told to stop. `answers` counts what it was told."""
 
     def __init__(self, server: Server, history: History, seed: str) -> None:
-        super().__init__(name=f"{type(self).__name__} {seed}")
+        super().__init__(name=f"{type(self).__name__}-{seed}")
         self.history, self.random = history, random.Random(seed)
         self.client = server.connect(timeout_s=60)
         self.stopping = threading.Event()
@@ -122,7 +122,7 @@ class Submitter(Actor):
         moment = datetime.datetime.fromtimestamp(due, datetime.timezone.utc).isoformat()
         tasks = [self.task(n, moment) for n in numbers]
         keyed = way != "legacy" and self.random.random() < 0.7
-        key = f"{self.name} {numbers[0]}" if keyed else None
+        key = f"{self.name}-{numbers[0]}" if keyed else None
         path, body = {
             "single": ("/v1/tasks", {"function_id": self.function, **tasks[0]}),
             "batch": ("/v1/tasks:batch", {"function_id": self.function, "tasks": tasks}),

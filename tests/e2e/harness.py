@@ -186,6 +186,13 @@ class Client:
     def task(self, task_id: str) -> Dict[str, Any]:
         return self.good("GET", f"/v1/tasks/{task_id}")
 
+    def stats(self) -> Dict[str, Any]:
+        return self.good("GET", "/v1/stats")
+
+    def counts(self) -> Dict[str, int]:
+        """Tasks in each state."""
+        return self.stats()["tasks"]
+
     def state(self, task_id: str) -> str:
         return self.task(task_id)["state"]
 

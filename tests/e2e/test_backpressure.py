@@ -2,7 +2,7 @@
 does not follow the backlog."""
 
 from pathlib import Path
-from typing import Dict, List
+from typing import List
 
 import pytest
 import workload
@@ -11,10 +11,6 @@ from harness import Answer, Client, Server, call, wait_until
 
 QUEUE = 50
 MIB = 1 << 20
-
-
-def counts(client: Client) -> Dict[str, int]:
-    return client.good("GET", "/v1/stats")["counts"]
 
 
 def expect_queue_full(answer: Answer) -> None:
@@ -43,18 +39,18 @@ def test_a_full_queue_refuses_before_anything_is_accepted(make_server: ServerMak
     client = server.client
     function = client.register(workload.add)
     expect_queue_full(offer(client, function, "batch", QUEUE + 1))
-    assert counts(client)["QUEUED"] == 0, "a batch is taken whole or not at all"
+    assert client.counts()["QUEUED"] == 0, "a batch is taken whole or not at all"
     group, ids = client.batch(function, [(n, 1) for n in range(QUEUE - 1)])
     expect_queue_full(offer(client, function, "batch", 2))
     assert offer(client, function, way, 1).status // 100 == 2
     for _ in range(3):
         expect_queue_full(offer(client, function, way, 1))
-    assert counts(client)["QUEUED"] == QUEUE
+    assert client.counts()["QUEUED"] == QUEUE
     server.args += ["--local", "2"]
     server.restart()
     assert len(server.client.collect(group)) == QUEUE - 1
     assert [server.client.value(task) for task in ids] == [n + 1 for n in range(QUEUE - 1)]
-    wait_until(lambda: counts(server.client)["QUEUED"] == 0, "all of it is worked off")
+    wait_until(lambda: server.client.counts()["QUEUED"] == 0, "all of it is worked off")
     assert offer(server.client, function, way, 1).status // 100 == 2, "there is room again"
 
 
@@ -72,7 +68,7 @@ def test_a_queue_full_of_bytes_refuses(make_server: ServerMaker) -> None:
     expect_queue_full(answer)
     assert len(accepted) == MIB // 100_100
     small = client.submit(function, "small")
-    assert counts(client)["QUEUED"] == len(accepted) + 1
+    assert client.counts()["QUEUED"] == len(accepted) + 1
     server.args += ["--local", "1"]
     server.restart()
     assert all(server.client.value(task) == "x" * 100_000 for task in accepted)
@@ -85,7 +81,7 @@ def test_a_task_that_never_fits_is_told_apart(make_server: ServerMaker) -> None:
     function = server.client.register(workload.echo)
     answer = server.client.post("/v1/tasks", {"function_id": function, "payload": call("x" * 2000)})
     assert answer.status in (413, 503), answer
-    assert counts(server.client)["QUEUED"] == 0
+    assert server.client.counts()["QUEUED"] == 0
 
 
 def test_the_limit_holds_over_a_restart(make_server: ServerMaker) -> None:
@@ -136,7 +132,7 @@ def test_a_slow_client_loses_nothing_to_a_full_queue(make_server: ServerMaker,
     assert [client.value(task) for task in accepted] == [n * n for n in range(400)]
     assert sorted(map(int, noted.read_text().split())) == list(range(400))
     assert refused, "the queue has never been full: the test says nothing"
-    assert client.good("GET", "/v1/stats")["rejected_total"] == refused
+    assert client.stats()["rejected_total"] == refused
 
 
 # ---- what runs ------------------------------------------------------------------------------
@@ -150,7 +146,7 @@ def test_running_is_what_has_started_and_never_more_than_the_slots(
     client = server.client
     group, ids = client.batch(client.register(function), [(str(tmp_path), n) for n in range(40)])
     wait_until(lambda: len(told(tmp_path)) == 3, "three of them have started")
-    wait_until(lambda: counts(client)["RUNNING"] == 3, "the server knows of three")
+    wait_until(lambda: client.counts()["RUNNING"] == 3, "the server knows of three")
     for _ in range(50):
         expect_honest(client, tmp_path, group, ids, slots=3)
     (tmp_path / "go").touch()
@@ -166,11 +162,11 @@ def told(folder: Path) -> List[str]:
 
 def expect_honest(client: Client, folder: Path, group: str, ids: List[str], slots: int) -> None:
     """What the server calls RUNNING has told of its start before (so it is read first)."""
-    stats = client.good("GET", "/v1/stats")
+    stats = client.stats()
     running = [n for n, task in enumerate(ids[::5]) if client.state(task) == "RUNNING"]
     of_group = client.good("GET", f"/v1/groups/{group}")["counts"]
     started = {int(n) for n in told(folder)}
-    assert stats["counts"]["RUNNING"] <= slots and stats["slots_busy"] <= slots
+    assert stats["tasks"]["RUNNING"] <= slots and stats["slots_busy"] <= slots
     assert of_group["RUNNING"] <= slots and sum(of_group.values()) == len(ids)
     assert {5 * n for n in running} <= started
 
@@ -184,10 +180,10 @@ def test_short_tasks_that_are_handed_ahead_are_not_called_running(make_server: S
     group, ids = client.batch(function, [(n, 1) for n in range(10_000)])
     seen = 0
     while True:
-        stats = client.good("GET", "/v1/stats")
-        assert stats["counts"]["RUNNING"] <= 2 and stats["slots_busy"] <= 2, stats
+        stats = client.stats()
+        assert stats["tasks"]["RUNNING"] <= 2 and stats["slots_busy"] <= 2, stats
         seen += 1
-        if stats["counts"]["QUEUED"] + stats["counts"]["RUNNING"] == 0:
+        if stats["tasks"]["QUEUED"] + stats["tasks"]["RUNNING"] == 0:
             break
     assert seen > 1
     assert client.good("GET", f"/v1/groups/{group}")["counts"]["COMPLETED"] == len(ids)
@@ -210,8 +206,8 @@ def test_memory_does_not_follow_the_backlog(make_server: ServerMaker) -> None:
     before = server.rss()
     queue_up(server, function, 50_000)
     grown = server.rss() - before
-    assert counts(server.client)["QUEUED"] == 90_000
+    assert server.client.counts()["QUEUED"] == 90_000
     assert grown < 6 * MIB, f"50,000 queued tasks took {grown >> 10} KiB of memory"
     server.restart()
-    assert counts(server.client)["QUEUED"] == 90_000
+    assert server.client.counts()["QUEUED"] == 90_000
     assert server.rss() < before + 6 * MIB

@@ -123,8 +123,8 @@ def test_tasks_of_the_backlog_expire_too(make_server: ServerMaker) -> None:
     done = server.client.collect(group)
     assert {task["reason"] for task in done} == {"expired"}
     assert sorted(task["id"] for task in done) == sorted(ids)
-    stats = server.client.good("GET", "/v1/stats")
-    assert stats["counts"]["QUEUED"] == 0 and stats["counts"]["FAILED"] == 4000
+    stats = server.client.stats()
+    assert stats["tasks"]["QUEUED"] == 0 and stats["tasks"]["FAILED"] == 4000
 
 
 # ---- failures -------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_failures_are_remembered_over_a_kill(make_server: ServerMaker, tmp_path:
     server, noted = make_server(slots=1), tmp_path / "noted"
     task = server.client.submit(server.client.register(workload.fail_noted), str(noted), 1,
                                 retries=1, backoff={"initial_s": 2, "factor": 1, "max_s": 2})
-    wait_until(lambda: server.client.good("GET", "/v1/stats")["retries_total"] == 1,
+    wait_until(lambda: server.client.stats()["retries_total"] == 1,
                "the first attempt has failed")
     server.restart()
     assert server.client.outcome(task).reason == "exception"
@@ -237,8 +237,8 @@ def test_at_most_once_is_never_run_again(make_server: ServerMaker, tmp_path: Pat
     function = server.client.register(workload.hold)
     running = [server.client.submit(function, str(tmp_path), n, at_most_once=n == 0)
                for n in range(2)]
-    for task in running:
-        server.client.started(task)
+    wait_until(lambda: (tmp_path / "started").exists()
+               and len((tmp_path / "started").read_text().split()) == 2, "both run")
     waiting = server.client.submit(function, str(tmp_path), 2, at_most_once=True)
     server.restart()
     outcome = server.client.outcome(running[0])
@@ -360,7 +360,7 @@ def test_wait_all_answers_when_none_is_pending(make_server: ServerMaker, tmp_pat
     waiter = threading.Thread(target=lambda: answers.append(
         wait_for(server.connect(), mode="all", wait_s=60, include_results=True, **of)))
     waiter.start()
-    wait_until(lambda: client.good("GET", "/v1/stats")["waiting_calls"] == 1, "it is parked")
+    wait_until(lambda: client.stats()["waiting_calls"] == 1, "it is parked")
     (tmp_path / "go").touch()
     waiter.join()
     assert [task["id"] for task in answers[0]["done"]] == ids
@@ -528,18 +528,18 @@ def test_a_key_gives_the_same_answer_again(make_server: ServerMaker, path: str) 
     server = make_server(slots=1)
     client = server.client
     body = ways_to_store(client)[path]
-    first = client.post(path, body, Idempotency_Key="a key")
+    first = client.post(path, body, Idempotency_Key="a-key")
     assert first.status in (200, 201) and "idempotency-replayed" not in first.headers
     for _ in range(2):
-        again = client.post(path, body, Idempotency_Key="a key")
+        again = client.post(path, body, Idempotency_Key="a-key")
         assert again.headers["idempotency-replayed"] == "true"
         assert (again.status, again.json) == (first.status, first.json)
         assert again.headers.get("location") == first.headers.get("location")
         server.restart()
         client = server.client
-    other = client.post(path, {**body, "tags": {"other": "body"}}, Idempotency_Key="a key")
-    assert other.status == 422 and other.code == "idempotency_conflict"
-    fresh = client.post(path, body, Idempotency_Key="another key")
+    other = client.post(path, {**body, "tags": {"other": "body"}}, Idempotency_Key="a-key")
+    assert other.status == 422 and other.code == "idempotency_key_reused"
+    fresh = client.post(path, body, Idempotency_Key="another-key")
     assert fresh.json != first.json and "idempotency-replayed" not in fresh.headers
 
 
@@ -547,7 +547,7 @@ def test_a_key_gives_the_same_answer_again(make_server: ServerMaker, path: str) 
 def test_one_key_at_the_same_time_stores_once(server: Server, path: str) -> None:
     client = server.client
     body = ways_to_store(client)[path]
-    before = sum(client.good("GET", "/v1/stats")["counts"].values())
+    before = sum(client.counts().values())
     answers: List[Any] = []
     gate = threading.Barrier(8)
 
@@ -555,7 +555,7 @@ def test_one_key_at_the_same_time_stores_once(server: Server, path: str) -> None
         mine = server.connect()
         mine.get("/livez")
         gate.wait()
-        answers.append(mine.post(path, body, Idempotency_Key=f"at once {path}"))
+        answers.append(mine.post(path, body, Idempotency_Key=f"at-once-{path}"))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -566,7 +566,7 @@ def test_one_key_at_the_same_time_stores_once(server: Server, path: str) -> None
     assert len({a.body for a in answers}) == 1
     assert sum("idempotency-replayed" in a.headers for a in answers) == 7
     stored = {"/v1/tasks": 1, "/v1/tasks:batch": 3, "/v1/groups": 0}[path]
-    assert sum(client.good("GET", "/v1/stats")["counts"].values()) == before + stored
+    assert sum(client.counts().values()) == before + stored
 
 
 # ---- raw bytes ------------------------------------------------------------------------------
@@ -619,7 +619,7 @@ def read_answer(stream: Any) -> bytes:
 
 
 def parked(client: Client) -> int:
-    return client.good("GET", "/v1/stats")["waiting_calls"]
+    return client.stats()["waiting_calls"]
 
 
 def test_a_thousand_parked_polls_are_answered(make_server: ServerMaker, tmp_path: Path) -> None:

@@ -60,11 +60,11 @@ def kill_again_and_again(server: Server, history: History, actors: List[Actor], 
 def learn_the_truth(history: History, client: Client, noted: Path) -> None:
     """All there is to know, once nothing is under way any more."""
     def through() -> bool:
-        counts = client.good("GET", "/v1/stats")["counts"]
+        counts = client.counts()
         return counts["QUEUED"] + counts["RUNNING"] == 0
 
     wait_until(through, "everything is final", 120)
-    history.stored = sum(client.good("GET", "/v1/stats")["counts"].values())
+    history.stored = sum(client.counts().values())
     for task in history.accepted():
         answer = client.get(f"/v1/tasks/{task}/result")
         history.finals[task] = final_of(answer)

@@ -184,7 +184,7 @@ def test_results_are_given_up_in_the_end(make_server: ServerMaker) -> None:
                "the records are gone")
     assert server.client.get(f"/v1/groups/{group}").status == 404
     assert server.client.task(waiting)["state"] == "QUEUED", "what waits is never given up"
-    assert server.client.good("GET", "/v1/stats")["counts"]["COMPLETED"] == 0
+    assert server.client.counts()["COMPLETED"] == 0
 
 
 @pytest.mark.smoke
@@ -221,5 +221,5 @@ def test_every_task_ends_whatever_becomes_of_its_worker(make_server: ServerMaker
              zip(functions, ((), (1,), ()))]
     assert [client.outcome(task).reason for task in tasks] == [
         "unserialisable", "crash", "undecodable"]
-    counts = client.good("GET", "/v1/stats")["counts"]
+    counts = client.counts()
     assert counts["RUNNING"] == counts["QUEUED"] == 0

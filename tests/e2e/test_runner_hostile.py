@@ -246,7 +246,7 @@ def test_a_slot_comes_back_after_each_of_many_crashes(server: Server) -> None:
     assert {task["reason"] for task in client.collect(crashes)} == {"crash"}
     assert len(client.collect(sums)) == 100
     assert [client.value(task) for task in ids] == [n + 1 for n in range(100)]
-    wait_until(lambda: client.good("GET", "/v1/stats")["slots_busy"] == 1,
+    wait_until(lambda: client.stats()["slots_busy"] == 1,
                "only the neighbour occupies a slot")
 
 

@@ -425,8 +425,8 @@ def test_a_stop_takes_nothing_new(make_server: ServerMaker, tmp_path: Path) -> N
     (tmp_path / "go").touch()
     assert server.wait() == 0
     server.start()
-    stats = server.client.good("GET", "/v1/stats")
-    assert sum(stats["counts"].values()) == 1, "what was refused is not there"
+    stats = server.client.stats()
+    assert sum(stats["tasks"].values()) == 1, "what was refused is not there"
 
 
 def test_a_stop_ends_what_outlives_the_grace_and_runs_it_again(make_server: ServerMaker,
@@ -481,7 +481,7 @@ def test_a_stop_answers_parked_polls(make_server: ServerMaker) -> None:
     threads = [threading.Thread(target=wait, args=args) for args in waits]
     for thread in threads:
         thread.start()
-    wait_until(lambda: server.client.good("GET", "/v1/stats")["waiting_calls"] == len(waits),
+    wait_until(lambda: server.client.stats()["waiting_calls"] == len(waits),
                "all of them are parked")
     assert server.stop() == 0
     for thread in threads:
@@ -524,8 +524,8 @@ def test_a_stop_amid_submissions_keeps_what_was_acknowledged(make_server: Server
         thread.join()
     server.assert_nothing_left()
     server.start()
-    stats = server.client.good("GET", "/v1/stats")
-    assert sum(stats["counts"].values()) >= len(accepted)
+    stats = server.client.stats()
+    assert sum(stats["tasks"].values()) >= len(accepted)
     for task, n in accepted[::97] + accepted[-100:]:
         assert server.client.value(task) == n + 1
 
@@ -597,7 +597,7 @@ def test_a_backlog_is_worked_off_after_kill9(make_server: ServerMaker) -> None:
 
 @pytest.mark.smoke
 def test_nothing_survives_kill9(make_server: ServerMaker, tmp_path: Path) -> None:
-    server = make_server(slots=3)
+    server = make_server("--grace", "0", slots=3)
     function = server.client.register(workload.hold)
     stubborn = server.client.register(workload.ignore_sigterm)
     server.client.started(server.client.submit(function, str(tmp_path), "a"))
@@ -615,8 +615,7 @@ def test_running_tasks_run_again_after_kill9(make_server: ServerMaker, tmp_path:
     server = make_server(slots=2)
     function = server.client.register(workload.hold)
     tasks = [server.client.submit(function, str(tmp_path), name) for name in "ab"]
-    for task in tasks:
-        server.client.started(task)
+    wait_until(lambda: len(lines_of(tmp_path / "started")) == 2, "both run")
     server.restart()
     (tmp_path / "go").touch()
     assert [server.client.value(task) for task in tasks] == ["a", "b"]
