@@ -261,6 +261,9 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 	h->assigned += own_msg->type == WIRE_ASSIGN;
 	step(h, &ev, &(struct cargo){ .message = own_msg });
 	wire_msg_release(own_msg);
+	struct session_stats stats;
+	session_stats(h->session, &stats);
+	MUST(h->w, stats.refused == 0, "host %u is sent more than its credit", h->index);
 }
 
 static void on_lost(void *ctx, uint64_t peer)

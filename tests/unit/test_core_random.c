@@ -510,7 +510,7 @@ static void one_history(uint64_t seed)
 static void many_histories(void **state)
 {
 	(void)state;
-	const char *seeds = getenv("SEEDS");
+	const char *seeds = getenv("CORE_SEEDS");
 	uint64_t count = seeds ? strtoull(seeds, NULL, 10) : 150;
 	for (uint64_t seed = 1; seed <= count; seed++)
 		one_history(seed);
