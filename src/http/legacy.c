@@ -84,6 +84,7 @@ static void execute_checked(struct legacy_request *r, struct task_fields *f)
 {
 	struct exchange *x = &r->submit.x;
 	struct blob *payload = NULL;
+	r->err = (struct fh_err){ "no memory for the task" };
 	int ret = payload_read(f->payload, &exchange_config(x)->limits, &payload, &r->err);
 	if (ret == 0)
 		ret = submit_single(&r->submit, f, payload, NULL, executed);
@@ -91,7 +92,7 @@ static void execute_checked(struct legacy_request *r, struct task_fields *f)
 		r->lookup.id = f->function_id;
 		exchange_submit(x, &r->lookup.call, CALL_GET_FUNCTION, function_looked_up);
 	} else if (ret) {
-		problem_reply(x, problem_of_error(ret), "no memory for the task");
+		problem_reply(x, problem_of_error(ret), r->err.text);
 	}
 }
 

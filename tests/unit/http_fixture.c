@@ -1,0 +1,417 @@
+#include "http_fixture.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "base/assert.h"
+#include "base/base64.h"
+#include "base/mem.h"
+
+static int64_t wall_ms(void *ctx)
+{
+	return ((struct fixture *)ctx)->now_ms;
+}
+
+static uint64_t random_bits(void *ctx)
+{
+	struct fixture *f = ctx;
+	f->random = f->random * 6364136223846793005u + 1442695040888963407u;
+	return f->random;
+}
+
+int64_t fixture_clock(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void answer_submit(struct fixture *f, struct call_submit *c)
+{
+	struct call_idempotency *i = &c->idempotency;
+	if (i->key && strcmp(i->key, f->key) == 0) {
+		i->ret_replayed = memcmp(i->fingerprint, f->fingerprint, 32) == 0;
+		c->call.ret = i->ret_replayed ? 0 : FH_ECONFLICT;
+		i->ret_status = f->status;
+		i->ret_location = f->location[0] ? f->location : NULL;
+		i->ret_body = f->body;
+		return;
+	}
+	if (f->item_ret && c->count > 1)
+		c->items[1].ret = f->item_ret;
+	if (c->render)
+		c->render(c);
+	if (i->key) {
+		(void)snprintf(f->key, sizeof f->key, "%s", i->key);
+		(void)snprintf(f->location, sizeof f->location, "%s",
+			       i->location ? i->location : "");
+		memcpy(f->fingerprint, i->fingerprint, 32);
+		f->status = i->status;
+		blob_free(&f->body);
+		f->body = blob_ref(i->body);
+	}
+	for (uint32_t n = 0; n < c->count; n++) /* as the store does: what is accepted moves away */
+		if (c->items[n].ret == 0)
+			task_rec_release(&c->items[n].task);
+}
+
+static void answer_get_task(struct fixture *f, struct call_get_task *c)
+{
+	c->ret_task = &f->task;
+	c->ret_result = task_state_is_final(f->task.state) && c->want ? &f->result : NULL;
+}
+
+static void answer_stats(struct call_stats *c)
+{
+	static const struct call_stats_values values = { .counts = { 3, 1 }, .slots = 2 };
+	c->ret_values = &values;
+}
+
+/* Says what the test has set. */
+static void answer(struct fixture *f, struct call *call)
+{
+	call->ret = f->ret;
+	call->retry_after_s = f->retry_after_s;
+	if (f->ret)
+		(void)fh_err_set(&call->err, f->ret, "%s", f->err ? f->err : "as the test says");
+	if (f->look)
+		f->look(f, call);
+	if (call->ret == 0) {
+		switch (call->kind) {
+		case CALL_PUT_FUNCTION: {
+			struct call_put_function *c = (struct call_put_function *)call;
+			c->ret_id = f->exists ? f->function.id : c->function.id;
+			c->ret_created = !f->exists;
+			break;
+		}
+		case CALL_GET_FUNCTION:
+			((struct call_get_function *)call)->ret_function = &f->function;
+			break;
+		case CALL_SUBMIT:
+			answer_submit(f, (struct call_submit *)call);
+			break;
+		case CALL_GET_TASK:
+			answer_get_task(f, (struct call_get_task *)call);
+			break;
+		case CALL_WAIT: {
+			struct call_wait *c = (struct call_wait *)call;
+			c->ret_views = f->views;
+			c->ret_count = f->view_count;
+			c->ret_pending = 7;
+			c->ret_cursor = c->after_seq + 16;
+			break;
+		}
+		case CALL_CANCEL:
+			((struct call_cancel *)call)->ret_running = f->running;
+			break;
+		case CALL_PUT_GROUP:
+			break;
+		case CALL_GET_GROUP:
+			((struct call_get_group *)call)->ret_group = &f->group;
+			break;
+		case CALL_STATS:
+			answer_stats((struct call_stats *)call);
+			break;
+		}
+	}
+	f->answered++;
+	list_remove(&call->link);
+	call->done(call);
+}
+
+void fixture_answer(struct fixture *f)
+{
+	for (struct list *l; (l = f->calls.next) != &f->calls;)
+		answer(f, list_entry(l, struct call, link));
+}
+
+static void on_work(evutil_socket_t fd, short what, void *arg)
+{
+	struct fixture *f = arg;
+	(void)fd;
+	(void)what;
+	if (!f->hold)
+		fixture_answer(f);
+}
+
+static void sink_submit(void *ctx, struct call *c)
+{
+	struct fixture *f = ctx;
+	list_push_back(&f->calls, &c->link);
+	f->submitted++;
+	event_active(f->work, 0, 0);
+}
+
+/* Only waiting calls end at once, as call.h says. */
+static void sink_abandon(void *ctx, struct call *c)
+{
+	struct fixture *f = ctx;
+	f->abandoned++;
+	if (c->kind != CALL_WAIT && c->kind != CALL_GET_TASK)
+		return;
+	list_remove(&c->link);
+	c->ret = FH_ECLOSED;
+	f->answered++;
+	c->done(c);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+static struct blob *decoded(const char *text)
+{
+	struct blob *b = blob_new(base64_decoded_max(strlen(text)));
+	FH_ASSERT(b && base64_decode(text, strlen(text), b->data, &b->len) == 0);
+	return b;
+}
+
+static struct fh_id parsed(const char *text)
+{
+	struct fh_id id;
+	FH_ASSERT(fh_id_parse(text, 36, &id) == 0);
+	return id;
+}
+
+static void fill_records(struct fixture *f)
+{
+	f->function = (struct function_rec){ .id = parsed(FUNCTION_ID),
+					     .name = fh_strdup("f"),
+					     .payload = decoded(PICKLE),
+					     .payload_size = 20,
+					     .created_ms = f->now_ms };
+	f->task = (struct task_rec){ .id = parsed(TASK_ID),
+				     .function_id = parsed(FUNCTION_ID),
+				     .function_name = fh_strdup("f"),
+				     .options = TASK_OPTIONS_DEFAULT,
+				     .created_ms = f->now_ms };
+	f->result = (struct task_result){ .state = TASK_COMPLETED,
+					  .value = decoded(PICKLE),
+					  .started_ms = f->now_ms,
+					  .run_us = 5,
+					  .runtime = "cp311" };
+	f->group = (struct group_rec){
+		.id = parsed(GROUP_ID), .created_ms = f->now_ms, .total = 4, .counts = { 3, 1 }
+	};
+}
+
+struct fixture *fixture_new(const struct http_limits *limits)
+{
+	struct fixture *f = fh_calloc(1, sizeof *f);
+	struct fh_err err;
+	static const struct timeval moment = { 0, 500 };
+	f->now_ms = INT64_C(1800000000000);
+	list_init(&f->calls);
+	f->base = event_base_new();
+	f->work = event_new(f->base, -1, 0, on_work, f);
+	f->tick = event_new(f->base, -1, EV_PERSIST, on_tick, f);
+	FH_ASSERT(f->work && event_add(f->tick, &moment) == 0);
+	fill_records(f);
+	f->config = (struct http_config){ .base = f->base,
+					  .host = "127.0.0.1",
+					  .sink = { f, sink_submit, sink_abandon },
+					  .limits = HTTP_LIMITS_DEFAULT,
+					  .now_ms = wall_ms,
+					  .random = random_bits,
+					  .ctx = f,
+					  .version = "1.2.3" };
+	if (limits)
+		f->config.limits = *limits;
+	FH_ASSERT(http_server_new(&f->config, &f->server, &err) == 0);
+	http_server_set_ready(f->server, true);
+	return f;
+}
+
+void fixture_free(struct fixture **fixture)
+{
+	struct fixture *f = *fixture;
+	*fixture = NULL;
+	http_server_free(&f->server);
+	event_free(f->work);
+	event_free(f->tick);
+	event_base_free(f->base);
+	function_rec_release(&f->function);
+	task_rec_release(&f->task);
+	task_result_release(&f->result);
+	group_rec_release(&f->group);
+	blob_free(&f->body);
+	fh_free(f);
+}
+
+/* One turn of the loop, until something happens or a moment is over. */
+void fixture_turn(struct fixture *f, int64_t until_ms, const char *condition)
+{
+	if (event_base_loop(f->base, EVLOOP_ONCE) < 0 || fixture_clock() > until_ms) {
+		(void)fprintf(stderr, "never: %s\n", condition);
+		abort();
+	}
+}
+
+void client_open(struct client *c, struct fixture *f)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_port = htons(http_server_port(f->server)),
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	*c = (struct client){ .f = f };
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	FH_ASSERT(connect(c->fd, (struct sockaddr *)&address, sizeof address) == 0);
+}
+
+void client_close(struct client *c)
+{
+	if (c->fd >= 0)
+		(void)close(c->fd);
+	c->fd = -1;
+	free(c->data);
+	c->data = NULL;
+}
+
+/* Takes what is there; never blocks. */
+static void receive(struct client *c)
+{
+	for (;;) {
+		if (c->room - c->len < 65536)
+			c->data = realloc(c->data, c->room += 262144);
+		ssize_t n = recv(c->fd, c->data + c->len, c->room - c->len - 1, MSG_DONTWAIT);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (n <= 0) {
+			c->closed = true;
+			break;
+		}
+		c->len += (size_t)n;
+	}
+	c->data[c->len] = '\0';
+}
+
+void client_send(struct client *c, const void *data, size_t len)
+{
+	const char *at = data;
+	int64_t until_ms = fixture_clock() + FIXTURE_WAIT_MS;
+	while (len) {
+		ssize_t n = send(c->fd, at, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN && errno != EINTR)
+			return; /* the server has closed: what it said is read later */
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		}
+		if (len)
+			fixture_turn(c->f, until_ms, "the server reads");
+	}
+}
+
+void client_print(struct client *c, const char *fmt, ...)
+{
+	char text[16384];
+	va_list ap;
+	va_start(ap, fmt);
+	int len = vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	FH_ASSERT(len >= 0 && (size_t)len < sizeof text);
+	client_send(c, text, (size_t)len);
+}
+
+static char *copy(const char *from, size_t len)
+{
+	char *to = malloc(len + 1);
+	memcpy(to, from, len);
+	to[len] = '\0';
+	return to;
+}
+
+const char *response_header(const struct response *r, const char *name)
+{
+	static char value[512];
+	size_t len = strlen(name);
+	for (const char *line = r->head; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncasecmp(line, name, len) != 0 || line[len] != ':')
+			continue;
+		line += len + 1;
+		line += strspn(line, " ");
+		size_t end = strcspn(line, "\r");
+		while (end && line[end - 1] == ' ')
+			end--;
+		(void)snprintf(value, sizeof value, "%.*s", (int)end, line);
+		return value;
+	}
+	return NULL;
+}
+
+/* Whether a whole response is there; 100 Continue is one. */
+static bool complete(struct client *c, bool head_only, struct response *r)
+{
+	receive(c);
+	char *end = c->data ? strstr(c->data, "\r\n\r\n") : NULL;
+	if (!end)
+		return c->closed;
+	struct response found = { .head = copy(c->data, (size_t)(end - c->data)) };
+	const char *length = response_header(&found, "Content-Length");
+	found.body_len = length && !head_only ? strtoul(length, NULL, 10) : 0;
+	found.status = atoi(found.head + strlen("HTTP/1.1 "));
+	size_t total = (size_t)(end - c->data) + 4 + found.body_len;
+	if (c->len < total) {
+		free(found.head);
+		FH_ASSERT(!c->closed);
+		return false;
+	}
+	found.body = copy(end + 4, found.body_len);
+	c->len -= total;
+	memmove(c->data, c->data + total, c->len + 1);
+	*r = found;
+	return true;
+}
+
+struct response client_read(struct client *c, bool head_only)
+{
+	struct response r = { 0 };
+	fixture_until(c->f, complete(c, head_only, &r));
+	return r;
+}
+
+void response_release(struct response *r)
+{
+	free(r->head);
+	free(r->body);
+	*r = (struct response){ 0 };
+}
+
+struct response fixture_request(struct fixture *f, const char *method, const char *target,
+				const char *headers, const char *body)
+{
+	struct client c;
+	client_open(&c, f);
+	client_print(&c, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s", method, target, headers);
+	if (body)
+		client_print(&c, "Content-Length: %zu\r\n", strlen(body));
+	client_send(&c, "\r\n", 2);
+	if (body)
+		client_send(&c, body, strlen(body));
+	struct response r = client_read(&c, strcmp(method, "HEAD") == 0);
+	client_close(&c);
+	return r;
+}
+
+int fixture_status(struct fixture *f, const char *method, const char *target, const char *headers,
+		   const char *body)
+{
+	struct response r = fixture_request(f, method, target, headers, body);
+	int status = r.status;
+	response_release(&r);
+	return status;
+}
