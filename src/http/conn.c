@@ -173,6 +173,7 @@ struct bufferevent *conn_accept(struct conn_pool *pool)
 	bufferevent_incref(bev);
 	bufferevent_set_timeouts(bev, NULL, &write_tv);
 	(void)bufferevent_set_max_single_read(bev, READ_MAX);
+	(void)bufferevent_set_max_single_write(bev, WRITE_MAX);
 	conn_set_read_room(c, 0);
 	list_push_back(&pool->all, &c->link);
 	pool->count++;

@@ -11,6 +11,7 @@
 enum {
 	PIPELINED_MAX = 64 << 10, /* bytes behind the current request that are taken in */
 	READ_MAX = 256 << 10,	  /* bytes in one read */
+	WRITE_MAX = 256 << 10,	  /* bytes in one write */
 	LINGER_MS = 2000,	  /* for a client to read why it is refused */
 	DISCARD_MAX = 1 << 30,	  /* a larger body is not waited for */
 };
