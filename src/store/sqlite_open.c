@@ -18,6 +18,7 @@
 #include "store/sqlite_db.h"
 #include "store/sqlite_folder.h"
 #include "store/sqlite_schema.h"
+#include "store/sqlite_why.h"
 
 /* One connection, so the exclusive lock costs nobody anything and the log's index needs no shared
  * memory. The page cache is the store's whole memory, whatever the backlog. The log is checkpointed
@@ -36,29 +37,10 @@ static const char pragmas[] = "PRAGMA page_size = 4096;"
 static const char durability[] = "PRAGMA journal_mode = WAL;"
 				 "PRAGMA synchronous = FULL;";
 
-/* What the system said when SQLITE_IOERR came up. SQLite asks for it late, when another call may
- * have succeeded since; the files remember it. */
-static int last_errno(const struct db *db)
-{
-	int error = sqlite3_system_errno(db->handle);
-	sqlite3_file *log = NULL;
-	if (!error)
-		(void)sqlite3_file_control(db->handle, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &log);
-	if (!error && log && log->pMethods)
-		(void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &error);
-	if (!error)
-		(void)sqlite3_file_control(db->handle, NULL, SQLITE_FCNTL_LAST_ERRNO, &error);
-	return error;
-}
-
 int db_fail(struct db *db, const char *what)
 {
-	int rc = sqlite3_extended_errcode(db->handle);
-	bool from_system = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
-	int error = from_system ? last_errno(db) : 0;
-	return fh_err_set(&db->failure, FH_EIO, "%s: %s: %s%s%s", db->path, what,
-			  sqlite3_errmsg(db->handle), error ? ": " : "",
-			  error ? strerror(error) : "");
+	struct fh_err why = sqlite_why(db->handle);
+	return fh_err_set(&db->failure, FH_EIO, "%s: %s: %s", db->path, what, why.text);
 }
 
 int db_fail_damaged(struct db *db, const char *what)

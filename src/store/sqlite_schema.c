@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "store/sqlite_why.h"
+
 /* Tasks are keyed by the id, which is ordered by time, and have no rowid: an insert goes to the
  * right end of one tree. Payloads and results have numbers given in order, so they are appended
  * too. The indexes of what waits are partial: a final task is in none of them.
@@ -81,10 +83,10 @@ const size_t schema_step_count = sizeof schema_steps / sizeof *schema_steps;
 
 static int failed(sqlite3 *handle, const char *what, struct fh_err *err)
 {
-	int rc = sqlite3_errcode(handle);
+	int rc = sqlite3_errcode(handle) & 0xff;
+	struct fh_err reason = sqlite_why(handle);
 	int ret = rc == SQLITE_NOTADB ? FH_EINVAL : rc == SQLITE_BUSY ? FH_EBUSY : FH_EIO;
-	const char *why =
-		rc == SQLITE_BUSY ? "another program has it open" : sqlite3_errmsg(handle);
+	const char *why = rc == SQLITE_BUSY ? "another program has it open" : reason.text;
 	return fh_err_set(err, ret, "cannot %s: %s", what, why);
 }
 
