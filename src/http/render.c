@@ -82,10 +82,37 @@ static void tags(struct text *t, const char *json)
 	text_str(t, json ? json : "{}");
 }
 
+/* The members that are times; false: the field is none of them. */
+static bool task_time(struct text *t, enum task_field field, const struct task_rec *task)
+{
+	switch (field) {
+	case TASK_FIELD_created_at:
+	case TASK_FIELD_queued_at:
+		text_json_time(t, task->created_ms);
+		return true;
+	case TASK_FIELD_not_before:
+		text_json_time(t, task->options.not_before_ms);
+		return true;
+	case TASK_FIELD_started_at:
+		text_json_time(t, task->started_ms);
+		return true;
+	case TASK_FIELD_finished_at:
+		text_json_time(t, task->finished_ms);
+		return true;
+	case TASK_FIELD_expires_at:
+		text_json_time(t, task->options.expires_at_ms);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void task_member(struct text *t, enum task_field field, const struct task_rec *task,
 			const struct task_result *result)
 {
 	const struct task_options *o = &task->options;
+	if (task_time(t, field, task))
+		return;
 	switch (field) {
 	case TASK_FIELD_id:
 		text_json_id(t, task->id);
@@ -122,22 +149,6 @@ static void task_member(struct text *t, enum task_field field, const struct task
 		break;
 	case TASK_FIELD_tags:
 		tags(t, o->tags);
-		break;
-	case TASK_FIELD_created_at:
-	case TASK_FIELD_queued_at:
-		text_json_time(t, task->created_ms);
-		break;
-	case TASK_FIELD_not_before:
-		text_json_time(t, o->not_before_ms);
-		break;
-	case TASK_FIELD_started_at:
-		text_json_time(t, task->started_ms);
-		break;
-	case TASK_FIELD_finished_at:
-		text_json_time(t, task->finished_ms);
-		break;
-	case TASK_FIELD_expires_at:
-		text_json_time(t, o->expires_at_ms);
 		break;
 	case TASK_FIELD_timings:
 		timings(t, task, result);
