@@ -74,7 +74,9 @@ def by_value(function: Callable, serializer: str = "cloudpickle") -> str:
     module = __import__(serializer)
     kept, function.__module__ = function.__module__, "__main__"
     try:
-        return b64(module.dumps(function))
+        # dill would take all globals of the test's module along.
+        options = {"recurse": True} if serializer == "dill" else {}
+        return b64(module.dumps(function, **options))
     finally:
         function.__module__ = kept
 

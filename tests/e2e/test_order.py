@@ -15,6 +15,7 @@ import base64
 import pickle
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 
@@ -72,7 +73,7 @@ def parse(trace: str) -> List[Call]:
             continue
         result = _RESULT.search(text)
         # The descriptor's name ends at the last ">" before the first argument.
-        about = re.match(r"(.*?)>(?=[,)])", text)
+        about = re.match(r"(.*?)>(?=\s*[,)])", text)
         calls.append(Call(pid, name, about[1] if about else "", text,
                           result[1] if result else "?", began, number))
     return calls
@@ -98,6 +99,9 @@ def is_log_sync(c: Call) -> bool:
     return c.name in SYNC and c.about.endswith("-wal") and c.result == "0"
 
 
+NEVER = sys.maxsize
+
+
 class Violation(AssertionError):
     pass
 
@@ -119,15 +123,15 @@ def last(calls: List[Call], matches: Callable[[Call], bool], before: int, what: 
     return found
 
 
-def check_submissions(calls: List[Call], marks: List[str], stored: List[str]) -> None:
-    """Each request that carries one of `marks` in its head, and the answer with `stored`."""
-    for mark, identity in zip(marks, stored):
-        answers = [c for c in calls if is_answer(c, identity)]
-        if not answers:
-            raise Violation(f"the answer with {identity} is not in the trace")
-        request = last(calls, lambda c, m=mark: is_request(c, m), answers[0].began,
-                       f"the request {mark}")
-        expect_synced(calls, request, answers[0], f"request {mark}")
+def check_submissions(calls: List[Call], marks: List[str]) -> None:
+    """Each request with one of `marks` in its head, and the next answer on its connection."""
+    for mark in marks:
+        request = last(calls, lambda c, m=mark: is_request(c, m), NEVER, f"the request {mark}")
+        answer = next((c for c in calls if c.began > request.ended and c.about == request.about
+                       and c.name in OUT), None)
+        if not answer or not is_answer(answer):
+            raise Violation(f"request {mark} was not answered with 2xx: {answer}")
+        expect_synced(calls, request, answer, f"request {mark}")
 
 
 def check_results(calls: List[Call], results: List[str], answers: List[str]) -> None:
@@ -148,7 +152,6 @@ def check_results(calls: List[Call], results: List[str], answers: List[str]) -> 
 class Run(NamedTuple):
     trace: str
     marks: List[str]
-    stored: List[str]
     frames: List[str]
     told: List[str]
 
@@ -160,27 +163,23 @@ def traced(make_server: ServerMaker, folder: Path) -> Server:
         "-e", "signal=none", "-o", str(trace)])
 
 
-def submit_sequentially(client: Client, marks: List[str], stored: List[str]) -> None:
+def submit_sequentially(client: Client, marks: List[str]) -> None:
     """One request of each kind that stores something, three times; each with a mark of its own."""
-    def post(path: str, body: object, identify: Callable[[dict], str]) -> str:
-        mark = f"mark-{len(marks)}-end"
-        marks.append(mark)
-        answer = client.good("POST", path, body, X_Mark=mark)
-        stored.append(identify(answer))
-        return stored[-1]
+    def post(path: str, body: object) -> Dict[str, str]:
+        marks.append(f"mark-{len(marks)}-end")
+        return client.good("POST", path, body, X_Mark=marks[-1])
 
     for n in range(3):
-        function = post("/register_function", {"name": f"f{n}", "payload": pickled(workload.add)},
-                        lambda a: a["function_id"])
-        post("/execute_function", {"function_id": function, "payload": call(n, 1)},
-             lambda a: a["task_id"])
-        post("/v1/tasks", {"function_id": function, "payload": call(n, 2)}, lambda a: a["id"])
-        post("/v1/tasks:batch", {"function_id": function, "tasks": [{"payload": call(n, 3)}]},
-             lambda a: a["tasks"][0]["id"])
-        post("/v1/groups", {"name": f"g{n}"}, lambda a: a["id"])
+        function = post("/register_function", {"name": f"f{n}", "payload": pickled(workload.add)}
+                        )["function_id"]
+        post("/v1/functions", {"name": f"g{n}", "payload": pickled(workload.add)})
+        post("/execute_function", {"function_id": function, "payload": call(n, 1)})
+        post("/v1/tasks", {"function_id": function, "payload": call(n, 2)})
+        post("/v1/tasks:batch", {"function_id": function, "tasks": [{"payload": call(n, 3)}]})
+        post("/v1/groups", {"name": f"g{n}"})
         waiting = post("/v1/tasks", {"function_id": function, "payload": call(n, 4),
-                                     "not_before": "2099-01-01T00:00:00Z"}, lambda a: a["id"])
-        post(f"/v1/tasks/{waiting}:cancel", {}, lambda a: "CANCELLED")
+                                     "not_before": "2099-01-01T00:00:00Z"})["id"]
+        post(f"/v1/tasks/{waiting}:cancel", {})
 
 
 def run_sequentially(client: Client, frames: List[str], told: List[str]) -> None:
@@ -208,8 +207,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("traced")
     with servers_in(lambda: tmp_path_factory.mktemp("server")) as maker:
         server = traced(maker, folder)
-        made = Run("", [], [], [], [])
-        submit_sequentially(server.client, made.marks, made.stored)
+        made = Run("", [], [], [])
+        submit_sequentially(server.client, made.marks)
         run_sequentially(server.client, made.frames, made.told)
         assert server.stop() == 0
         wait_until(lambda: not marked(server.mark), "strace has written all")
@@ -217,7 +216,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def test_what_is_answered_with_2xx_was_durable_before(run: Run) -> None:
-    check_submissions(parse(run.trace), run.marks, run.stored)
+    check_submissions(parse(run.trace), run.marks)
 
 
 def test_a_result_is_durable_before_it_is_told(run: Run) -> None:
@@ -238,7 +237,7 @@ def is_sync_line(line: str) -> bool:
 def test_the_checker_misses_a_sync_that_is_not_there(run: Run) -> None:
     calls = parse(without(run.trace, is_sync_line))
     with pytest.raises(Violation):
-        check_submissions(calls, run.marks, run.stored)
+        check_submissions(calls, run.marks)
     with pytest.raises(Violation):
         check_results(calls, run.frames, run.told)
 
@@ -256,7 +255,7 @@ def test_the_checker_wants_a_sync_for_each_answer(run: Run) -> None:
             continue
         rest = [c for c in calls if c is not sync]
         try:
-            check_submissions(rest, run.marks, run.stored)
+            check_submissions(rest, run.marks)
             check_results(rest, run.frames, run.told)
         except Violation:
             missed += 1
@@ -267,17 +266,18 @@ def test_the_checker_refuses_a_sync_that_failed_or_is_of_another_file(run: Run) 
     for tamper in (lambda c: c._replace(result="-1"), lambda c: c._replace(about="/other/file")):
         calls = [tamper(c) if is_log_sync(c) else c for c in parse(run.trace)]
         with pytest.raises(Violation):
-            check_submissions(calls, run.marks, run.stored)
+            check_submissions(calls, run.marks)
 
 
 def test_the_checker_refuses_a_sync_that_ends_after_the_answer_began(run: Run) -> None:
     """As if the answer left while the sync was still under way."""
     calls = parse(run.trace)
-    answer = next(c for c in calls if is_answer(c, run.stored[-1]))
+    request = next(c for c in calls if is_request(c, run.marks[-1]))
+    answer = next(c for c in calls if is_answer(c) and c.began > request.ended)
     calls = [c._replace(ended=max(c.ended, answer.began + 1)) if is_log_sync(c) else c
              for c in calls]
     with pytest.raises(Violation):
-        check_submissions(calls, run.marks[-1:], run.stored[-1:])
+        check_submissions(calls, run.marks[-1:])
 
 
 def test_the_checker_refuses_an_answer_before_its_result(run: Run) -> None:
