@@ -152,6 +152,7 @@ static bool pump_head(struct conn *c)
 	}
 	c->discard = c->head.body_len > c->head.body_limit;
 	if (!reserve_room(c)) {
+		c->scan = (struct frame_scan){ 0 }; /* it is read again when there is room */
 		c->due_ms = 0;
 		(void)bufferevent_disable(c->bev, EV_READ);
 		return false;

@@ -147,12 +147,13 @@ static int take_length(struct fields *f, const char *value, size_t len,
 	if (f->length)
 		return bad(ret_fault, "Content-Length stands there twice");
 	f->length = true;
-	if (len == 0 || len > 18)
+	if (len == 0)
 		return bad(ret_fault, "Content-Length is not a number");
 	for (size_t i = 0; i < len; i++) {
 		if (value[i] < '0' || value[i] > '9')
 			return bad(ret_fault, "Content-Length is not a number");
-		f->body_len = f->body_len * 10 + (uint64_t)(value[i] - '0');
+		if (f->body_len < INT64_MAX / 100) /* larger is too large, whatever it is */
+			f->body_len = f->body_len * 10 + (uint64_t)(value[i] - '0');
 	}
 	return 0;
 }

@@ -56,7 +56,8 @@ struct http_config {
 	const char *version; /* "0.1.0", for /version; static */
 };
 
-/* Listens, and serves as soon as the base's loop runs; /readyz says 503 until set_ready().
+/* Precondition: the process ignores SIGPIPE, as clients leave whenever they like.
+ * Listens, and serves as soon as the base's loop runs; /readyz says 503 until set_ready().
  * FH_ENOMEM; FH_EINVAL: the host is not an address of this machine; FH_EIO: the port cannot be
  * bound. The reason is in `err`. The config is copied; `version` is borrowed. */
 int http_server_new(const struct http_config *config, struct http_server **ret_server,

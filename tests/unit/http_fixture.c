@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,6 +215,7 @@ struct fixture *fixture_new(const struct http_limits *limits)
 	struct fixture *f = fh_calloc(1, sizeof *f);
 	struct fh_err err;
 	static const struct timeval moment = { 0, 500 };
+	(void)signal(SIGPIPE, SIG_IGN);
 	f->now_ms = INT64_C(1800000000000);
 	list_init(&f->calls);
 	f->base = event_base_new();
@@ -285,7 +287,7 @@ static void receive(struct client *c)
 {
 	for (;;) {
 		if (c->room - c->len < 65536)
-			c->data = realloc(c->data, c->room += 262144);
+			c->data = realloc(c->data, c->room = 2 * c->room + 262144);
 		ssize_t n = recv(c->fd, c->data + c->len, c->room - c->len - 1, MSG_DONTWAIT);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;

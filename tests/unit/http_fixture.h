@@ -18,7 +18,7 @@ struct event_base;
 enum { FIXTURE_WAIT_MS = 20000, FIXTURE_VIEWS_MAX = 4 };
 
 /* A pickle of ((1,), {}) and of a small function, in base64. */
-#define PICKLE	    "gASVCgAAAAAAAABLAYWUfZSGlC4="
+#define PICKLE	    "gASVCQAAAAAAAABLAYWUfZSGlC4="
 #define FUNCTION_ID "0190c2a6-1111-7222-8333-444455556666"
 #define TASK_ID	    "0190c2a6-aaaa-7222-8333-444455556666"
 #define GROUP_ID    "0190c2a6-bbbb-7222-8333-444455556666"
