@@ -222,7 +222,11 @@ struct conn *conn_begin(struct conn_pool *pool, struct evhttp_request *ev,
 	struct evhttp_connection *evcon = evhttp_request_get_connection(ev);
 	struct bufferevent *bev = evhttp_connection_get_bufferevent(evcon);
 	struct conn *c = map_get(&pool->by_fd, fd_key(bufferevent_getfd(bev)));
-	FH_ASSERT(c != NULL && c->evcon == evcon && !c->busy);
+	if (!c) {
+		evhttp_connection_free(evcon);
+		return NULL;
+	}
+	FH_ASSERT(c->evcon == evcon && !c->busy);
 	c->busy = true;
 	pool->busy++;
 	c->due_ms = 0;

@@ -52,11 +52,13 @@ void conn_pool_release(struct conn_pool *pool);
 /* Closes what is idle now, and every other one after its answer. */
 void conn_pool_close(struct conn_pool *pool);
 
-/* The bufferevent of a new connection, for evhttp's callback; NULL without memory. */
+/* The bufferevent of a new connection, for evhttp's callback. NULL without memory: then evhttp
+ * makes one of its own, and conn_begin() closes the connection with the first request. */
 struct bufferevent *conn_accept(struct conn_pool *pool);
 
 /* A request has come out of evhttp. The connection is busy until the answer has left. `ret_fault`
- * has a status if the request was refused on its way in: answer that. */
+ * has a kind if the request was refused on its way in: answer that. NULL: the connection is closed.
+ */
 struct conn *conn_begin(struct conn_pool *pool, struct evhttp_request *ev,
 			struct frame_fault *ret_fault);
 

@@ -136,9 +136,10 @@ void function_post(struct exchange *x)
 		return;
 	json_in_object(&in, body, function_fields, sizeof function_fields / sizeof *function_fields,
 		       1, &f);
-	if (!f.name && !errors.count)
+	bool clean = errors.count == 0;
+	if (clean && !f.name)
 		json_in_missing(&in, "name");
-	if (!f.payload && !errors.count)
+	if (clean && !f.payload)
 		json_in_missing(&in, "payload");
 	if (errors.count)
 		problem_reply_fields(x, &errors);

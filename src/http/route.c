@@ -58,13 +58,13 @@ const struct route routes[] = {
 
 const size_t route_count = sizeof routes / sizeof *routes;
 
-/* A part ends at a slash, and where a verb follows it (`{id}:cancel`) at the last colon. */
-static size_t part_length(const char *path, size_t len, bool verb)
+/* A part ends at a slash or at a verb (`{id}:cancel`). */
+static size_t part_length(const char *path, size_t len)
 {
-	const char *slash = memchr(path, '/', len);
-	size_t part_len = slash ? (size_t)(slash - path) : len;
-	const char *colon = verb ? memrchr(path, ':', part_len) : NULL;
-	return colon ? (size_t)(colon - path) : part_len;
+	size_t part_len = 0;
+	while (part_len < len && path[part_len] != '/' && path[part_len] != ':')
+		part_len++;
+	return part_len;
 }
 
 static bool matches(const struct route *r, const char *path, size_t len,
@@ -80,7 +80,7 @@ static bool matches(const struct route *r, const char *path, size_t len,
 			continue;
 		}
 		pattern = strchr(pattern, '}') + 1;
-		size_t part_len = part_length(path, len, *pattern == ':');
+		size_t part_len = part_length(path, len);
 		if (part_len == 0)
 			return false;
 		ret_match->part = path;

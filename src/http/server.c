@@ -89,6 +89,8 @@ static void on_request(struct evhttp_request *ev, void *arg)
 	struct frame_fault fault;
 	struct route_match match = { 0 };
 	struct conn *c = conn_begin(&s->pool, ev, &fault);
+	if (!c)
+		return;
 	s->requests_total++;
 	struct exchange *x = NULL;
 	if (!fault.kind) {

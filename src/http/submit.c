@@ -117,9 +117,10 @@ static void post_json(struct submit_request *r)
 		return;
 	task_fields_init(&f, exchange_now_ms(&r->x));
 	task_fields_read(&in, body, TASK_ALONE, &f);
-	if (fh_id_is_zero(f.function_id) && !json_object_get(body, "function_id"))
+	bool clean = errors.count == 0;
+	if (clean && fh_id_is_zero(f.function_id))
 		json_in_missing(&in, "function_id");
-	if (!f.payload && !json_object_get(body, "payload"))
+	if (clean && !f.payload)
 		json_in_missing(&in, "payload");
 	if (errors.count)
 		problem_reply_fields(&r->x, &errors);
