@@ -1,0 +1,619 @@
+/* Every route's success: what reaches the sink, and what its answer looks like. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "base/base64.h"
+#include "base/mem.h"
+#include "http_fixture.h"
+
+#define FUNC "\"function_id\":\"" FUNCTION_ID "\""
+#define PAY  "\"payload\":\"" PICKLE "\""
+#define TASK FUNC "," PAY
+
+static json_t *parse(const struct response *r)
+{
+	json_t *value = json_loadb(r->body, r->body_len, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(value);
+	return value;
+}
+
+/* The member at a path like "tasks.1.id", as text; static memory. */
+static const char *at(const json_t *value, const char *path)
+{
+	static char text[256];
+	while (*path) {
+		char name[64];
+		size_t len = strcspn(path, ".");
+		(void)snprintf(name, sizeof name, "%.*s", (int)len, path);
+		value = json_is_array(value) ? json_array_get(value, (size_t)(*name - '0'))
+					     : json_object_get(value, name);
+		path += len + (path[len] == '.');
+	}
+	if (json_is_string(value))
+		return json_string_value(value);
+	char *dumped = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+	(void)snprintf(text, sizeof text, "%s", dumped ? dumped : "absent");
+	fh_free(dumped);
+	return text;
+}
+
+static struct response get(struct fixture *f, const char *target, const char *headers)
+{
+	return fixture_request(f, "GET", target, headers, NULL);
+}
+
+static struct response post(struct fixture *f, const char *target, const char *body)
+{
+	return fixture_request(f, "POST", target, JSON_TYPE, body);
+}
+
+static void expect_body(struct response r, int status, const char *body)
+{
+	assert_int_equal(r.status, status);
+	assert_string_equal(r.body, body);
+	response_release(&r);
+}
+
+static void look_at_function(struct fixture *f, struct call *call)
+{
+	const struct call_put_function *c = (struct call_put_function *)call;
+	(void)f;
+	assert_int_equal(call->kind, CALL_PUT_FUNCTION);
+	assert_string_equal(c->function.name, "f");
+	assert_int_equal(c->function.payload->len, 20);
+	assert_int_equal(c->function.payload_size, 20);
+}
+
+static void functions(void **state)
+{
+	struct fixture *f = *state;
+	f->look = look_at_function;
+	struct response r = post(f, "/v1/functions",
+				 "{\"name\":\"f\"," PAY ",\"serializer\":\"cloudpickle\","
+				 "\"description\":\"line\\nline\"}");
+	assert_int_equal(r.status, 201);
+	json_t *body = parse(&r);
+	char location[64];
+	(void)snprintf(location, sizeof location, "/v1/functions/%s", at(body, "function_id"));
+	assert_string_equal(response_header(&r, "Location"), location);
+	assert_int_equal(strlen(at(body, "digest")), 64);
+	assert_int_equal(strlen(at(body, "version")), 12);
+	json_decref(body);
+	response_release(&r);
+	f->exists = true;
+	r = post(f, "/v1/functions", "{\"name\":\"f\"," PAY "}");
+	assert_int_equal(r.status, 200);
+	response_release(&r);
+	expect_body(post(f, "/register_function", "{\"name\":\"f\"," PAY "}"), 200,
+		    "{\"function_id\":\"" FUNCTION_ID "\"}");
+	f->look = NULL;
+	for (int i = 0; i < 3; i++) {
+		static const char *const targets[] = { "/v1/functions/" FUNCTION_ID,
+						       "/v1/functions/f",
+						       "/v1/functions/%3Clambda%3E" };
+		r = get(f, targets[i], "");
+		assert_int_equal(r.status, 200);
+		body = parse(&r);
+		assert_string_equal(at(body, "name"), "f");
+		assert_string_equal(at(body, "payload_size"), "20");
+		assert_string_equal(at(body, "links.self"), "/v1/functions/" FUNCTION_ID);
+		json_decref(body);
+		response_release(&r);
+	}
+	r = get(f, "/v1/functions/f/payload", "");
+	char if_none[128];
+	(void)snprintf(if_none, sizeof if_none, "If-None-Match: %s\r\n",
+		       response_header(&r, "ETag"));
+	assert_string_equal(response_header(&r, "Content-Type"), "application/octet-stream");
+	assert_int_equal(r.body_len, 20);
+	response_release(&r);
+	expect_body(get(f, "/v1/functions/f/payload", if_none), 304, "");
+	expect_body(get(f, "/v1/functions/f", if_none), 304, "");
+}
+
+static void look_at_name(struct fixture *f, struct call *call)
+{
+	const struct call_get_function *c = (struct call_get_function *)call;
+	f->look_at = fh_strdup(c->name ? c->name : "");
+	assert_int_equal(fh_id_is_zero(c->id), c->name != NULL);
+}
+
+static void names_are_decoded(void **state)
+{
+	struct fixture *f = *state;
+	f->look = look_at_name;
+	struct response r = get(f, "/v1/functions/%3Clambda%3E%2Fa%3Ab+c", "");
+	assert_string_equal(f->look_at, "<lambda>/a:b+c");
+	fh_free(f->look_at);
+	response_release(&r);
+	r = get(f, "/v1/functions/" FUNCTION_ID, "");
+	assert_string_equal(f->look_at, "");
+	fh_free(f->look_at);
+	response_release(&r);
+}
+
+static void look_at_options(struct fixture *f, struct call *call)
+{
+	const struct call_submit *c = (struct call_submit *)call;
+	const struct task_rec *t = &c->items[0].task;
+	const struct task_options *o = &t->options;
+	char id[FH_ID_TEXT];
+	assert_int_equal(call->kind, CALL_SUBMIT);
+	assert_int_equal(c->count, 1);
+	assert_true(c->single);
+	fh_id_format(t->function_id, id);
+	assert_string_equal(id, FUNCTION_ID);
+	fh_id_format(t->group_id, id);
+	assert_string_equal(id, GROUP_ID);
+	assert_int_equal(o->priority, -7);
+	assert_int_equal(o->retries, 3);
+	assert_int_equal(o->retry_on, RETRY_ON_CRASH | RETRY_ON_TIMEOUT | RETRY_ON_CLASS);
+	assert_string_equal(o->retry_classes, "builtins.OSError,a.b.C");
+	assert_int_equal(o->backoff_initial_ms, 250);
+	assert_int_equal(o->backoff_factor_milli, 1500);
+	assert_int_equal(o->backoff_max_ms, 10000);
+	assert_int_equal(o->timeout_ms, 1500);
+	assert_int_equal(o->mem_bytes, 1 << 30);
+	assert_int_equal(o->not_before_ms, INT64_C(1900000000123));
+	assert_int_equal(o->expires_at_ms, f->now_ms + 2500);
+	assert_true(o->at_most_once);
+	assert_string_equal(o->tags, "{\"run\":\"7\"}");
+	assert_int_equal(t->payload->len, 20);
+	assert_int_equal(t->created_ms, f->now_ms);
+}
+
+static const char full_task[] =
+	"{" TASK ",\"group_id\":\"" GROUP_ID "\",\"priority\":-7,\"retries\":3,"
+	"\"retry_on\":[\"crash\",\"timeout\",\"builtins.OSError\",\"a.b.C\"],"
+	"\"backoff\":{\"initial_s\":0.25,\"factor\":1.5,\"max_s\":10},\"timeout_s\":1.5,"
+	"\"resources\":{\"mem\":1073741824},\"not_before\":\"2030-03-17T18:46:40.1239+01:00\","
+	"\"expires_in\":2.5,\"at_most_once\":true,\"tags\":{\"run\":\"7\"}}";
+
+static void a_task_with_all_its_options(void **state)
+{
+	struct fixture *f = *state;
+	f->look = look_at_options;
+	struct response r = post(f, "/v1/tasks", full_task);
+	assert_int_equal(r.status, 201);
+	json_t *body = parse(&r);
+	char location[64];
+	(void)snprintf(location, sizeof location, "/v1/tasks/%s", at(body, "id"));
+	assert_string_equal(response_header(&r, "Location"), location);
+	assert_string_equal(at(body, "state"), "QUEUED");
+	assert_string_equal(at(body, "reason"), "null");
+	assert_string_equal(at(body, "group_id"), GROUP_ID);
+	assert_string_equal(at(body, "priority"), "-7");
+	assert_string_equal(at(body, "resources.mem"), "1073741824");
+	assert_string_equal(at(body, "tags.run"), "7");
+	assert_string_equal(at(body, "not_before"), "2030-03-17T17:46:40.123Z");
+	assert_string_equal(at(body, "expires_at"), "2027-01-15T08:00:02.500Z");
+	assert_string_equal(at(body, "created_at"), "2027-01-15T08:00:00.000Z");
+	assert_int_equal(json_object_size(body), 21);
+	json_decref(body);
+	response_release(&r);
+}
+
+static void a_task_from_raw_bytes(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t pickle[64];
+	size_t len;
+	struct client c;
+	assert_int_equal(base64_decode(PICKLE, strlen(PICKLE), pickle, &len), 0);
+	f->look = look_at_options;
+	client_open(&c, f);
+	client_print(&c,
+		     "POST /v1/tasks?function_id=" FUNCTION_ID "&group_id=" GROUP_ID
+		     "&priority=-7&retries=3&retry_on=%%5B%%22crash%%22,%%22timeout%%22,"
+		     "%%22builtins.OSError%%22,%%22a.b.C%%22]&backoff=%%7B%%22initial_s%%22:0.25,"
+		     "%%22factor%%22:1.5,%%22max_s%%22:10%%7D&timeout_s=1.5&"
+		     "resources={%%22mem%%22:1073741824}&"
+		     "not_before=2030-03-17T18:46:40.1239%%2B01:00&expires_in=2.5&"
+		     "at_most_once=true&tags={%%22run%%22:%%227%%22} HTTP/1.1\r\n"
+		     "Host: localhost\r\n" OCTETS_TYPE "Content-Length: %zu\r\n\r\n",
+		     len);
+	client_send(&c, pickle, len);
+	struct response r = client_read(&c, false);
+	assert_int_equal(r.status, 201);
+	response_release(&r);
+	client_close(&c);
+	f->look = NULL;
+	assert_int_equal(fixture_status(f, "POST", "/v1/tasks?function_id=x", OCTETS_TYPE, "x"),
+			 422);
+	assert_int_equal(fixture_status(f, "POST", "/v1/tasks", OCTETS_TYPE, "x"), 422);
+	assert_int_equal(fixture_status(f, "POST", "/v1/tasks?function_id=" FUNCTION_ID "&color=1",
+					OCTETS_TYPE, "x"),
+			 422);
+	assert_int_equal(fixture_status(f, "POST",
+					"/v1/tasks?function_id=" FUNCTION_ID "&retries=x",
+					OCTETS_TYPE, "x"),
+			 422);
+	assert_int_equal(fixture_status(f, "POST", "/v1/tasks?function_id=" FUNCTION_ID,
+					OCTETS_TYPE, "not a pickle"),
+			 400);
+	assert_int_equal(fixture_status(f, "POST", "/v1/tasks?function_id=" FUNCTION_ID,
+					OCTETS_TYPE, NULL),
+			 400);
+}
+
+static void look_at_batch(struct fixture *f, struct call *call)
+{
+	const struct call_submit *c = (struct call_submit *)call;
+	(void)f;
+	assert_int_equal(c->count, 3);
+	assert_false(c->single);
+	assert_non_null(c->new_group);
+	assert_int_equal(c->items[0].task.options.priority, 5);
+	assert_int_equal(c->items[1].task.options.priority, 9);
+	assert_string_equal(c->items[1].task.options.tags, "{\"a\":\"b\"}");
+	assert_string_equal(c->items[2].task.options.tags, "{\"c\":\"d\"}");
+	for (uint32_t i = 0; i < 3; i++)
+		assert_true(fh_id_equal(c->items[i].task.group_id, c->new_group->id));
+}
+
+static void a_batch_with_problems_among_it(void **state)
+{
+	struct fixture *f = *state;
+	f->look = look_at_batch;
+	f->item_ret = FH_ENOTFOUND;
+	struct response r = post(f, "/v1/tasks:batch",
+				 "{" FUNC ",\"defaults\":{\"priority\":5,\"tags\":{\"a\":\"b\"}},"
+				 "\"tasks\":[{" PAY "},{\"payload\":\"none\"},{" PAY
+				 ",\"priority\":9},{" PAY ",\"tags\":{\"c\":\"d\"}}]}");
+	assert_int_equal(r.status, 200);
+	json_t *body = parse(&r);
+	assert_int_equal(strlen(at(body, "group_id")), 36);
+	assert_int_equal(json_array_size(json_object_get(body, "tasks")), 4);
+	assert_int_equal(strlen(at(body, "tasks.0.id")), 36);
+	assert_string_equal(at(body, "tasks.1.problem.code"), "invalid_payload");
+	assert_string_equal(at(body, "tasks.1.problem.status"), "400");
+	assert_string_equal(at(body, "tasks.2.problem.code"), "not_found");
+	assert_int_equal(strlen(at(body, "tasks.3.id")), 36);
+	json_decref(body);
+	response_release(&r);
+}
+
+static void look_at_group_of_batch(struct fixture *f, struct call *call)
+{
+	const struct call_submit *c = (struct call_submit *)call;
+	char id[FH_ID_TEXT];
+	(void)f;
+	assert_null(c->new_group);
+	fh_id_format(c->items[0].task.group_id, id);
+	assert_string_equal(id, GROUP_ID);
+}
+
+static void a_batch_for_a_group_that_exists(void **state)
+{
+	struct fixture *f = *state;
+	f->look = look_at_group_of_batch;
+	struct response r = post(f, "/v1/tasks:batch",
+				 "{\"group_id\":\"" GROUP_ID "\",\"tasks\":[{" TASK "}]}");
+	json_t *body = parse(&r);
+	assert_string_equal(at(body, "group_id"), GROUP_ID);
+	json_decref(body);
+	response_release(&r);
+}
+
+static void the_same_key_gives_the_same_answer(void **state)
+{
+	static const struct {
+		const char *target, *body, *other;
+	} cases[] = {
+		{ "/v1/tasks", "{" TASK "}", "{" TASK ",\"priority\":1}" },
+		{ "/v1/tasks:batch", "{" FUNC ",\"tasks\":[{" PAY "}]}",
+		  "{" FUNC ",\"tasks\":[{" PAY "},{" PAY "}]}" },
+	};
+	struct fixture *f = *state;
+	static const char headers[] = JSON_TYPE "Idempotency-Key: 7f!\r\n";
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		f->key[0] = '\0';
+		struct response first =
+			fixture_request(f, "POST", cases[i].target, headers, cases[i].body);
+		assert_null(response_header(&first, "Idempotency-Replayed"));
+		struct response again =
+			fixture_request(f, "POST", cases[i].target, headers, cases[i].body);
+		assert_string_equal(response_header(&again, "Idempotency-Replayed"), "true");
+		assert_int_equal(again.status, first.status);
+		assert_string_equal(again.body, first.body);
+		if (response_header(&first, "Location")) {
+			char location[128];
+			(void)snprintf(location, sizeof location, "%s",
+				       response_header(&first, "Location"));
+			assert_string_equal(response_header(&again, "Location"), location);
+		}
+		response_release(&again);
+		response_release(&first);
+		again = fixture_request(f, "POST", cases[i].target, headers, cases[i].other);
+		assert_int_equal(again.status, 422);
+		assert_non_null(strstr(again.body, "idempotency_key_reused"));
+		response_release(&again);
+	}
+	/* The target is a part of the request too. */
+	assert_int_equal(fixture_status(f, "POST", "/v1/tasks", headers, cases[1].body), 422);
+	assert_int_equal(fixture_status(f, "POST", "/v1/tasks",
+					JSON_TYPE "Idempotency-Key: a b\r\n", cases[0].body),
+			 422);
+	assert_int_equal(fixture_status(f, "POST", "/v1/groups", JSON_TYPE "Idempotency-Key:\r\n",
+					"{}"),
+			 422);
+}
+
+static void look_at_wait(struct fixture *f, struct call *call)
+{
+	(void)f;
+	if (call->kind == CALL_WAIT) {
+		const struct call_wait *c = (struct call_wait *)call;
+		assert_int_equal(c->after_seq, 0xfedcba98);
+		assert_true(c->all);
+		assert_int_equal(c->wait_ms, 1500);
+		assert_int_equal(c->want, CALL_WANT_RESULT);
+		assert_int_equal(c->limit, 10000);
+		assert_int_equal(c->max_bytes, 1000);
+	} else {
+		const struct call_get_task *c = (struct call_get_task *)call;
+		assert_int_equal(c->wait_ms, 60000);
+		assert_int_equal(c->wait_for, CALL_FOR_STARTED);
+	}
+}
+
+static void waiting_for_many(void **state)
+{
+	struct fixture *f = *state;
+	f->task.state = TASK_COMPLETED;
+	f->views[0] = (struct call_view){ &f->task, &f->result };
+	f->views[1] = (struct call_view){ &f->task, NULL };
+	f->view_count = 2;
+	f->look = look_at_wait;
+	expect_body(
+		post(f, "/v1/tasks:wait",
+		     "{\"group_id\":\"" GROUP_ID "\",\"since_cursor\":\"fedcba98\","
+		     "\"mode\":\"all\",\"wait_s\":1.5,\"include_results\":true,"
+		     "\"max_bytes\":1000,\"fields\":[\"id\",\"state\",\"result\",\"error\"]}"),
+		200,
+		"{\"done\":[{\"id\":\"" TASK_ID "\",\"state\":\"COMPLETED\",\"result\":\"" PICKLE
+		"\",\"error\":null},{\"id\":\"" TASK_ID "\",\"state\":\"COMPLETED\","
+		"\"result\":null,\"error\":null}],\"pending_count\":7,\"cursor\":\"fedcbaa8\"}");
+	f->look = NULL;
+	struct response r =
+		post(f, "/v1/tasks:wait", "{\"ids\":[\"" TASK_ID "\",\"" TASK_ID "\"]}");
+	assert_int_equal(r.status, 200);
+	json_t *body = parse(&r);
+	assert_string_equal(at(body, "done.0.result"), "absent");
+	assert_string_equal(at(body, "done.0.error"), "absent");
+	assert_string_equal(at(body, "done.0.links.self"), "/v1/tasks/" TASK_ID);
+	json_decref(body);
+	response_release(&r);
+	f->view_count = 0;
+	expect_body(post(f, "/v1/tasks:wait", "{\"ids\":[\"" TASK_ID "\"],\"since_cursor\":\"0\"}"),
+		    200, "{\"done\":[],\"pending_count\":7,\"cursor\":\"10\"}");
+}
+
+static void one_task(void **state)
+{
+	struct fixture *f = *state;
+	f->look = look_at_wait;
+	struct response r = get(f, "/v1/tasks/" TASK_ID "?wait=99&for=started", "");
+	json_t *body = parse(&r);
+	assert_string_equal(at(body, "state"), "QUEUED");
+	assert_string_equal(at(body, "function_name"), "f");
+	assert_string_equal(at(body, "timings.queue_s"), "null");
+	json_decref(body);
+	response_release(&r);
+}
+
+static void results(void **state)
+{
+	struct fixture *f = *state;
+	struct response r = get(f, "/v1/tasks/" TASK_ID "/result?wait=0.01", "");
+	assert_int_equal(r.status, 202);
+	assert_string_equal(response_header(&r, "Retry-After"), "1");
+	assert_string_equal(response_header(&r, "Farhand-State"), "QUEUED");
+	assert_string_equal(r.body, "{\"state\":\"QUEUED\",\"reason\":null,\"result\":null,"
+				    "\"error\":null}");
+	response_release(&r);
+	f->task.state = TASK_COMPLETED;
+	r = get(f, "/v1/tasks/" TASK_ID "/result", "Accept: text/html, */*\r\n");
+	assert_int_equal(r.status, 200);
+	assert_string_equal(response_header(&r, "Farhand-Serializer"), "pickle");
+	assert_string_equal(r.body, "{\"state\":\"COMPLETED\",\"reason\":null,\"result\":\"" PICKLE
+				    "\",\"error\":null}");
+	response_release(&r);
+	r = get(f, "/v1/tasks/" TASK_ID "/result", "Accept: application/octet-stream;q=1\r\n");
+	assert_int_equal(r.status, 200);
+	assert_string_equal(response_header(&r, "Farhand-State"), "COMPLETED");
+	assert_string_equal(response_header(&r, "Content-Type"), "application/octet-stream");
+	assert_int_equal(r.body_len, 20);
+	assert_memory_equal(r.body, f->result.value->data, 20);
+	response_release(&r);
+	expect_body(get(f, "/v1/tasks/" TASK_ID "/result",
+			"If-None-Match: \"" TASK_ID "-json\"\r\n"),
+		    304, "");
+	f->task.state = TASK_FAILED;
+	f->task.reason = REASON_EXCEPTION;
+	f->result.error_type = fh_strdup("builtins.ValueError");
+	f->result.error_message = fh_strdup("bad \xff \"quote\"\n\x01\xc3\xbc");
+	expect_body(get(f, "/v1/tasks/" TASK_ID "/result", ""), 200,
+		    "{\"state\":\"FAILED\",\"reason\":\"exception\",\"result\":\"" PICKLE
+		    "\",\"error\":{\"type\":\"builtins.ValueError\",\"message\":"
+		    "\"bad \xef\xbf\xbd \\\"quote\\\"\\n\\u0001\xc3\xbc\",\"traceback\":null,"
+		    "\"payload\":\"" PICKLE "\"}}");
+}
+
+static void old_results(void **state)
+{
+	static const struct {
+		enum task_state state;
+		enum task_reason reason;
+		const char *status, *part; /* of the pickle */
+	} made[] = {
+		{ TASK_CANCELLED, REASON_CANCELLED, "FAILED", "CancelledError" },
+		{ TASK_FAILED, REASON_TIMEOUT, "FAILED", "TimeoutError" },
+		{ TASK_FAILED, REASON_EXPIRED, "FAILED", "TimeoutError" },
+		{ TASK_FAILED, REASON_MEMORY, "FAILED", "MemoryError" },
+		{ TASK_FAILED, REASON_CRASH, "FAILED", "RuntimeError" },
+	};
+	struct fixture *f = *state;
+	expect_body(get(f, "/status/" TASK_ID "/", ""), 200,
+		    "{\"task_id\":\"" TASK_ID "\",\"status\":\"QUEUED\"}");
+	expect_body(get(f, "/result/" TASK_ID, ""), 200,
+		    "{\"task_id\":\"" TASK_ID "\",\"status\":\"QUEUED\",\"result\":\"None\"}");
+	f->task.state = TASK_RUNNING;
+	expect_body(get(f, "/status/" TASK_ID, ""), 200,
+		    "{\"task_id\":\"" TASK_ID "\",\"status\":\"RUNNING\"}");
+	f->task.state = TASK_COMPLETED;
+	expect_body(get(f, "/result/" TASK_ID, ""), 200,
+		    "{\"task_id\":\"" TASK_ID "\",\"status\":\"COMPLETED\",\"result\":\"" PICKLE
+		    "\\n\"}");
+	blob_free(&f->result.value);
+	f->result.error_message = fh_strdup("why");
+	for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+		uint8_t pickle[256];
+		size_t len;
+		f->task.state = made[i].state;
+		f->task.reason = made[i].reason;
+		struct response r = get(f, "/result/" TASK_ID, "");
+		json_t *body = parse(&r);
+		assert_string_equal(at(body, "status"), made[i].status);
+		const char *text = at(body, "result");
+		assert_int_equal(text[strlen(text) - 1], '\n');
+		assert_int_equal(base64_decode(text, strlen(text), pickle, &len), 0);
+		assert_non_null(memmem(pickle, len, made[i].part, strlen(made[i].part)));
+		assert_non_null(memmem(pickle, len, "why", 3));
+		json_decref(body);
+		response_release(&r);
+	}
+}
+
+static void logs(void **state)
+{
+	struct fixture *f = *state;
+	expect_body(get(f, "/v1/tasks/" TASK_ID "/logs", ""), 200,
+		    "{\"stdout\":\"\",\"stdout_truncated\":false,\"stderr\":\"\","
+		    "\"stderr_truncated\":false}");
+	f->task.state = TASK_COMPLETED;
+	f->result.out = blob_copy("a\x00\xff\n", 4);
+	f->result.err = blob_copy("oops", 4);
+	f->result.err_cut = true;
+	expect_body(get(f, "/v1/tasks/" TASK_ID "/logs", ""), 200,
+		    "{\"stdout\":\"a\\u0000\xef\xbf\xbd\\n\",\"stdout_truncated\":false,"
+		    "\"stderr\":\"oops\",\"stderr_truncated\":true}");
+	struct response r = get(f, "/v1/tasks/" TASK_ID "/logs?stream=stdout", "");
+	assert_string_equal(response_header(&r, "Content-Type"), "text/plain; charset=utf-8");
+	assert_string_equal(response_header(&r, "X-Content-Type-Options"), "nosniff");
+	assert_int_equal(r.body_len, 4);
+	response_release(&r);
+	expect_body(get(f, "/v1/tasks/" TASK_ID "/logs?stream=stderr", ""), 200, "oops");
+}
+
+static void look_at_cancel(struct fixture *f, struct call *call)
+{
+	f->look_at = ((struct call_cancel *)call)->spare_running ? f : NULL;
+}
+
+static void cancelling(void **state)
+{
+	struct fixture *f = *state;
+	f->look = look_at_cancel;
+	expect_body(fixture_request(f, "DELETE", "/v1/tasks/" TASK_ID, "", NULL), 200,
+		    "{\"id\":\"" TASK_ID "\",\"state\":\"CANCELLED\"}");
+	assert_null(f->look_at);
+	expect_body(post(f, "/v1/tasks/" TASK_ID ":cancel", "{\"force\":false}"), 200,
+		    "{\"id\":\"" TASK_ID "\",\"state\":\"CANCELLED\"}");
+	assert_non_null(f->look_at);
+	f->running = true;
+	expect_body(post(f, "/v1/tasks/" TASK_ID ":cancel", ""), 202,
+		    "{\"id\":\"" TASK_ID "\",\"state\":\"RUNNING\"}");
+	assert_null(f->look_at);
+}
+
+static void groups(void **state)
+{
+	struct fixture *f = *state;
+	struct response r = post(f, "/v1/groups", "{\"name\":\"sweep\",\"tags\":{\"a\":\"b\"}}");
+	assert_int_equal(r.status, 201);
+	json_t *body = parse(&r);
+	assert_string_equal(at(body, "name"), "sweep");
+	assert_string_equal(at(body, "tags.a"), "b");
+	assert_string_equal(at(body, "total"), "0");
+	json_decref(body);
+	response_release(&r);
+	assert_int_equal(fixture_status(f, "POST", "/v1/groups", "", NULL), 201);
+	r = get(f, "/v1/groups/" GROUP_ID, "");
+	body = parse(&r);
+	assert_string_equal(at(body, "total"), "4");
+	assert_string_equal(at(body, "counts"), "{\"QUEUED\":3,\"RUNNING\":1,\"COMPLETED\":0,"
+						"\"FAILED\":0,\"CANCELLED\":0}");
+	json_decref(body);
+	response_release(&r);
+}
+
+static void the_server_itself(void **state)
+{
+	struct fixture *f = *state;
+	static const char version[] = "{\"name\":\"farhand\",\"version\":\"1.2.3\",\"api\":\"v1\"}";
+	expect_body(get(f, "/", ""), 200, version);
+	expect_body(get(f, "/version", ""), 200, version);
+	expect_body(get(f, "/livez", ""), 200, "{\"status\":\"ok\"}");
+	expect_body(get(f, "/readyz?verbose", ""), 200, "{\"status\":\"ok\"}");
+	expect_body(get(f, "/healthz", ""), 200, "{\"status\":\"ok\"}");
+	http_server_set_ready(f->server, false);
+	assert_int_equal(fixture_status(f, "GET", "/livez", "", NULL), 200);
+	assert_int_equal(fixture_status(f, "GET", "/readyz", "", NULL), 503);
+	assert_int_equal(fixture_status(f, "GET", "/healthz", "", NULL), 503);
+	struct response r = get(f, "/v1/stats", "");
+	json_t *body = parse(&r);
+	assert_string_equal(at(body, "tasks.QUEUED"), "3");
+	assert_string_equal(at(body, "slots"), "2");
+	assert_string_equal(at(body, "connections"), "1");
+	json_decref(body);
+	response_release(&r);
+	r = get(f, "/livez", "X-Request-Id: mine-7\r\n");
+	assert_string_equal(response_header(&r, "X-Request-Id"), "mine-7");
+	response_release(&r);
+	r = get(f, "/livez", "X-Request-Id: not mine\r\n");
+	assert_int_equal(strlen(response_header(&r, "X-Request-Id")), 36);
+	response_release(&r);
+}
+
+static int set_up(void **state)
+{
+	*state = fixture_new(NULL);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	fixture_free((struct fixture **)state);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(functions, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(names_are_decoded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_task_with_all_its_options, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_task_from_raw_bytes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_batch_with_problems_among_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_batch_for_a_group_that_exists, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_same_key_gives_the_same_answer, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(waiting_for_many, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_task, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(results, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(old_results, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(logs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(cancelling, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(groups, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(the_server_itself, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
