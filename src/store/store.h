@@ -11,6 +11,7 @@
  *  - `ret` is an answer about that call alone (FH_ENOTFOUND ...). A failure of the medium (any I/O
  *    error, a full disk) is fatal: no call of that commit or later is ever done, store_poll()
  *    returns FH_EIO, store_failure() says why in one line, and the process must end. Never a retry.
+ *    From then on the store has forgotten all calls; their memory may go.
  *  - A store knows QUEUED and final states. RUNNING and leases are the dispatcher's memory; here is
  *    only a set, in memory too, of tasks that the dispatcher has claimed into its window.
  *

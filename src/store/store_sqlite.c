@@ -60,10 +60,12 @@ static void deliver(struct sqlite_store *s, struct list *batch)
 	wake(s, was_awake);
 }
 
+/* Forgets what waits: its owner may release it once poll() has said so. */
 static void fail(struct sqlite_store *s)
 {
 	(void)pthread_mutex_lock(&s->lock);
 	s->failed = true;
+	list_init(&s->waiting);
 	bool was_awake = s->awake;
 	s->awake = true;
 	(void)pthread_mutex_unlock(&s->lock);
@@ -103,7 +105,8 @@ static void sqlite_submit(struct store *base, struct store_op *op)
 	if (op->kind == STORE_SUBMIT)
 		store_submit_check((struct store_submit *)op);
 	(void)pthread_mutex_lock(&s->lock);
-	list_push_back(&s->waiting, &op->link);
+	if (!s->failed)
+		list_push_back(&s->waiting, &op->link);
 	(void)pthread_cond_signal(&s->more);
 	(void)pthread_mutex_unlock(&s->lock);
 }
