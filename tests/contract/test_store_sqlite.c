@@ -98,20 +98,20 @@ static void the_folder_is_closed_to_others(void **state)
 static void a_folder_is_made(void **state)
 {
 	struct fixture *f = *state, made = *f;
-	strcat(made.dir, "/new");
+	(void)snprintf(made.dir, sizeof made.dir, "%.50s/new", f->dir);
 	struct fh_err err;
 	assert_int_equal(fixture_open(&made, &err), 0);
 	assert_int_equal(mode_of(made.dir), 0700);
 	fixture_close(&made);
 	remove_dir(made.dir);
-	strcat(made.dir, "/deep");
+	(void)snprintf(made.dir, sizeof made.dir, "%.50s/new/deep", f->dir);
 	assert_refused(&made, FH_EIO, "No such file");
 }
 
 static void what_is_not_a_folder_is_refused(void **state)
 {
 	struct fixture *f = *state, other = *f;
-	strcat(other.dir, "/farhand.lock");
+	(void)snprintf(other.dir, sizeof other.dir, "%.50s/farhand.lock", f->dir);
 	assert_refused(&other, FH_EINVAL, "not a folder");
 }
 
