@@ -171,6 +171,7 @@ static void run(struct server *s)
 	if (dispatch_run(s->dispatch)) {
 		/* Nothing may be said any more, not even to clients that wait. */
 		(void)fail(store_failure(s->store));
+		store_close(&s->store);
 		_exit(EXIT_FAILURE);
 	}
 	if (s->phase == STARTING)
