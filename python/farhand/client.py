@@ -108,7 +108,7 @@ class Client(Requester):
         options: Optional[Mapping[str, Any]] = None,
     ) -> str:
         """Submits one call, with options as in :meth:`Executor.with_options`; the task's id."""
-        payload = self._serializer.dump_call(tuple(args), dict(kwargs or {}))
+        payload, _ = self._serializer.dump_call(tuple(args), dict(kwargs or {}))
         fields = _options(options).now()
         task = self.put_task(function_id, payload, fields, group_id=group_id)
         return _member(task, "id")
@@ -148,7 +148,7 @@ class Client(Requester):
         All or none are accepted. Without `group_id` they make a group of their own.
         """
         dump = self._serializer.dump_call
-        tasks = [{"payload": _text(dump(tuple(args), dict(kwargs)))} for args, kwargs in calls]
+        tasks = [{"payload": _text(dump(tuple(args), dict(kwargs))[0])} for args, kwargs in calls]
         body: Dict[str, Any] = {
             "function_id": function_id,
             "defaults": _options(options).now(),

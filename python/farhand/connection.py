@@ -10,6 +10,7 @@ Whatever goes wrong on the way is a :class:`farhand.errors.ServerUnavailable`.
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
@@ -29,10 +30,6 @@ class Response(NamedTuple):
     status: int
     headers: Dict[str, str]
     body: bytes
-
-
-class _Stale(Exception):
-    """A kept connection was closed by the server before the first byte of an answer."""
 
 
 class Address:
@@ -68,7 +65,6 @@ class Connection:
             raise
         self._sock = sock
         self._file = cast(BinaryIO, sock.makefile("rb", buffering=64 << 10))
-        self.used = False
         self.keep = True
 
     def exchange(self, head: bytes, body: bytes, timeout: float) -> Response:
@@ -87,10 +83,12 @@ class Connection:
         except ConnectionResetError:
             line = b""
         if not line:
-            raise _Stale() if self.used else ConnectionError("closed without an answer")
-        response = self._read(line)
-        self.used = True
-        return response
+            raise ConnectionError("closed without an answer")
+        return self._read(line)
+
+    def is_alive(self) -> bool:
+        """Whether the server has kept it too. Between two answers it has nothing to say."""
+        return not _readable(self._sock)
 
     def _read(self, line: bytes) -> Response:
         status = _status(line)
@@ -165,6 +163,15 @@ def _number(text: str, base: int) -> int:
     return number
 
 
+def _readable(sock: socket.socket) -> bool:
+    """Whether there are bytes, or the end of the connection, to be read."""
+    if not hasattr(select, "poll"):
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _notice_dead_peer(sock: socket.socket) -> None:
     """A machine that vanished is noticed after half a minute, also below a parked request."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -196,12 +203,7 @@ class Pool:
         body: Optional[bytes],
         timeout: float,
     ) -> Response:
-        """One request and its answer. Raises ServerUnavailable.
-
-        A kept connection may have been closed by the server in the meantime. Then the request goes
-        out once more on a new one, which is safe because each of ours may be repeated: it only
-        reads, or is idempotent, or carries an Idempotency-Key.
-        """
+        """One request and its answer. Raises ServerUnavailable: it may have been done or not."""
         lines = [f"{method} {self.address.prefix}{target} HTTP/1.1\r\n"]
         lines.append(f"Host: {self.address.netloc}\r\n{self._common}")
         lines.extend(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -209,18 +211,14 @@ class Pool:
             lines.append(f"Content-Length: {len(body)}\r\n")
         head = ("".join(lines) + "\r\n").encode("latin-1")
         try:
-            while True:
-                connection = self._take()
-                try:
-                    response = connection.exchange(head, body or b"", timeout)
-                except _Stale:
-                    connection.close()
-                    continue
-                except BaseException:
-                    connection.close()
-                    raise
-                self._give_back(connection)
-                return response
+            connection = self._take()
+            try:
+                response = connection.exchange(head, body or b"", timeout)
+            except BaseException:
+                connection.close()
+                raise
+            self._give_back(connection)
+            return response
         except socket.timeout:
             raise ServerUnavailable(f"{self.address.url}: no answer within {timeout:g} s") from None
         except OSError as error:
@@ -228,10 +226,14 @@ class Pool:
             raise ServerUnavailable(f"{self.address.url}: {reason}") from error
 
     def _take(self) -> Connection:
-        with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return Connection(self.address, self._connect_timeout)
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return Connection(self.address, self._connect_timeout)
+            if connection.is_alive():
+                return connection
+            connection.close()
 
     def _give_back(self, connection: Connection) -> None:
         with self._lock:

@@ -50,7 +50,7 @@ class Engine:
 
     def __init__(self, client: Client, own: bool, give_up: Optional[float]) -> None:
         self.client = client
-        self.retry = Retry(give_up, self._pause)
+        self.retry = Retry(give_up, self.pause)
         self._own = own
         self._reset()
         self.sender = Sender(self)
@@ -212,8 +212,9 @@ class Engine:
         with self.lock:
             while not self.ended():
                 self.changed.wait()
-        for thread in list(self._threads) if self.broken is None else ():
-            thread.join()
+        while self._threads and self.broken is None:  # one may start another
+            for thread in list(self._threads):
+                thread.join()
         if self._own:
             self.client.close()
 
@@ -264,7 +265,8 @@ class Engine:
         for future in futures:
             future._fail(FarhandError(f"the Executor is broken: {error!r}"))
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Sleeps. :raises RuntimeError: nobody needs what comes then"""
         time.sleep(seconds)
         if self.broken is not None:
             raise self.refusal()

@@ -18,7 +18,7 @@ from .modules import Peer
 from .options import DEFAULT, parse_bytes
 from .outcome import INLINE_MAX
 from .retry import Retry
-from .serialize import Serializer
+from .serialize import DILL, Serializer
 from .shared import Shared
 from .spec import Spec
 
@@ -100,10 +100,7 @@ class Executor(concurrent.futures.Executor):
         elif url is not None or key is not None:
             raise ValueError("give a client, or url and key")
         changes: Dict[str, Any] = {"timeout": timeout, "tags": tags}
-        if retries != 0:
-            changes["retries"] = retries
-        if priority != 0:
-            changes["priority"] = priority
+        changes.update(retries=retries or None, priority=priority or None)
         self._options = DEFAULT.replace(**changes)
         self._specs: Dict[str, Spec] = {}  # by function, for these options
         peer = Peer(client, on_mismatch)
@@ -151,8 +148,8 @@ class Executor(concurrent.futures.Executor):
                 except SerializationError as error:
                     return self._failed(error)
                 if known.along:
-                    args = along(fn, args)
-            return self._submit(known.function_id, args, kwargs)
+                    args, fn = along(fn, args), None
+            return self._submit(known.function_id, args, kwargs, fn)
 
     def submit_to_registered_function(
         self,
@@ -162,7 +159,7 @@ class Executor(concurrent.futures.Executor):
     ) -> Future[Any]:
         """Like :meth:`submit`, for a function that is registered under this id."""
         self._open()
-        return self._submit(function_id, tuple(args or ()), dict(kwargs or {}))
+        return self._submit(function_id, tuple(args or ()), dict(kwargs or {}), None)
 
     def register_function(
         self, fn: Callable[..., Any], function_id: Optional[str] = None, **kwargs: Any
@@ -183,10 +180,19 @@ class Executor(concurrent.futures.Executor):
         return function_id
 
     def _submit(
-        self, function_id: str, args: Tuple[Any, ...], kwargs: Dict[str, Any]
+        self,
+        function_id: str,
+        args: Tuple[Any, ...],
+        kwargs: Dict[str, Any],
+        fn: Optional[Callable[..., Any]],
     ) -> Future[Any]:
+        """`fn` is what is registered under that id, where it is not among the arguments."""
         try:
-            payload = self._serializer.dump_call(args, kwargs)
+            payload, by = self._serializer.dump_call(args, kwargs)
+            if by == DILL and fn is not None:
+                # What dill sends by value in two pickles is two classes there: send one pickle.
+                function_id = self._shared.functions.carrier(fn).function_id
+                payload, by = self._serializer.dump_call(along(fn, args), kwargs)
         except SerializationError as error:
             return self._failed(error)
         spec = self._specs.get(function_id) or self._spec(function_id)

@@ -65,6 +65,11 @@ class Functions:
                     known = self._carrier(function)
             return known
 
+    def carrier(self, function: Callable[..., Any]) -> Known:
+        """What is called in place of a function that travels with the arguments."""
+        with self._lock:
+            return self._carrier(function)
+
     def add(self, function: Callable[..., Any], function_id: str) -> None:
         """From now on the function is called by this id.
 

@@ -6,7 +6,7 @@ import random
 import time
 from typing import Callable, Optional, TypeVar
 
-from .errors import Overloaded, ServerUnavailable
+from .errors import Overloaded, QueueFull, ServerUnavailable
 
 _T = TypeVar("_T")
 
@@ -18,22 +18,31 @@ class Retry:
 
     The pause is a random part of a bound that doubles (full jitter), behind what the server said in
     Retry-After. After `limit_s` seconds without success the last exception is raised; None: never.
+    With `full_ends`, QueueFull is raised at once, if it is certain that nothing was accepted before.
     """
 
     def __init__(
-        self, limit_s: Optional[float], pause: Callable[[float], object] = time.sleep
+        self,
+        limit_s: Optional[float],
+        pause: Callable[[float], object] = time.sleep,
+        full_ends: bool = False,
     ) -> None:
         self.limit_s = limit_s
         self.pause = pause
+        self.full_ends = full_ends
 
     def __call__(self, attempt: Callable[[], _T]) -> _T:
         """The result of the first attempt that succeeds."""
         bound = FIRST_S
         began = time.monotonic()
+        unsure = False  # whether an attempt before was accepted
         while True:
             try:
                 return attempt()
             except (ServerUnavailable, Overloaded) as error:
+                unsure = unsure or isinstance(error, ServerUnavailable)
+                if self.full_ends and not unsure and isinstance(error, QueueFull):
+                    raise
                 delay = random.uniform(0, bound)
                 if isinstance(error, Overloaded) and error.retry_after is not None:
                     delay += error.retry_after

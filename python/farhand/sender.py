@@ -10,11 +10,13 @@ however often the connection breaks or the server restarts, a task is accepted o
 from __future__ import annotations
 
 import json
+import random
 from binascii import b2a_base64
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, List
 
-from .errors import BadRequest, NotFound, ServerFault, api_error
+from .errors import BadRequest, NotFound, QueueFull, ServerFault, api_error
+from .retry import FIRST_S, Retry
 from .spec import Spec, mixed_head
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Sender:
         self.queue: Deque["Future[Any]"] = deque()
         self.idle = True  # there is nobody who would look at the queue without wake()
         self._started = False
+        self._tasks_max = BATCH_TASKS_MAX
+        self._retry = Retry(engine.retry.limit_s, engine.pause, full_ends=True)
 
     def wake(self) -> None:
         """Lets the thread look at the queue. Under the engine's lock."""
@@ -78,7 +82,7 @@ class Sender:
         queue = self.queue
         group_id, size = queue[0]._group_id, 0
         futures: "Futures" = []
-        while queue and len(futures) < BATCH_TASKS_MAX and size < BATCH_BYTES_MAX:
+        while queue and len(futures) < self._tasks_max and size < BATCH_BYTES_MAX:
             if queue[0]._group_id != group_id:
                 break
             future = queue.popleft()
@@ -101,11 +105,19 @@ class Sender:
         ticket = waiter.expect()
         try:
             answer = engine.client.call(
-                "POST", "/v1/tasks:batch", _batch(futures), idempotent=False, retry=engine.retry
+                "POST",
+                "/v1/tasks:batch",
+                _batch(futures),
+                idempotent=False,
+                retry=self._retry if len(futures) > 1 else engine.retry,
             )
             entries = answer.get("tasks")
             if not isinstance(entries, list) or len(entries) != len(futures):
                 raise ServerFault("the server's answer to a batch does not fit it")
+        except QueueFull as error:
+            waiter.adopt(ticket, {})
+            self._shrink(futures, error)
+            return
         except (BadRequest, NotFound) as error:
             waiter.adopt(ticket, {})
             parts = _by_spec(futures)
@@ -119,6 +131,7 @@ class Sender:
             waiter.adopt(ticket, {})
             self._fail(futures, error)
             return
+        self._tasks_max = min(2 * self._tasks_max, BATCH_TASKS_MAX)
         accepted = {}
         refused = []
         for future, entry in zip(futures, entries):
@@ -131,6 +144,13 @@ class Sender:
         waiter.adopt(ticket, accepted)
         for future, problem in refused:
             self._fail([future], _problem(problem))
+
+    def _shrink(self, futures: "Futures", error: QueueFull) -> None:
+        """There is no room for so many: they wait, and fewer at a time are sent."""
+        with self._engine.lock:
+            self.queue.extendleft(reversed(futures))
+            self._tasks_max = max(1, min(self._tasks_max, len(futures)) // 2)
+        self._engine.pause((error.retry_after or 0) + random.uniform(0, FIRST_S))
 
     def upload(self, future: "Future[Any]") -> None:
         """Sends one large task; in a lane."""

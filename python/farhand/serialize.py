@@ -37,8 +37,8 @@ class Serializer:
         self._peer = peer
         self.forced = None if forced == "auto" else forced
 
-    def dump_call(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> bytes:
-        """The arguments of a call as a payload.
+    def dump_call(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Tuple[bytes, str]:
+        """The arguments of a call as a payload, and the name of the serialiser that did it.
 
         :raises SerializationError: they cannot be serialised
         """
@@ -47,11 +47,11 @@ class Serializer:
             try:
                 payload = pickle.dumps(call, 5)
             except Exception as error:
-                return self._settle(call, None, error, "the arguments")[0]
+                return self._settle(call, None, error, "the arguments")
             if STACK_GLOBAL not in payload:
-                return payload
-            return self._settle(call, payload, None, "the arguments")[0]
-        return self._force(call, "the arguments")[0]
+                return payload, PICKLE
+            return self._settle(call, payload, None, "the arguments")
+        return self._force(call, "the arguments")
 
     def dump_function(self, function: Callable[..., Any]) -> Tuple[bytes, str]:
         """A callable as a payload, and the name of the serialiser that its reader needs.
@@ -89,6 +89,8 @@ class Serializer:
     def _force(self, obj: Any, what: str) -> Tuple[bytes, str]:
         assert self.forced is not None
         try:
+            if self.forced == DILL:
+                return _dill(obj), DILL
             module = importlib.import_module(self.forced)
             return bytes(module.dumps(obj, protocol=5)), self.forced
         except Exception as error:
@@ -104,8 +106,7 @@ class Serializer:
         if _importable(CLOUDPICKLE):
             return self._by_cloudpickle(obj, lacking), CLOUDPICKLE
         if _importable(DILL) and lacking.issubset(MAIN):
-            dill = importlib.import_module(DILL)
-            return bytes(dill.dumps(obj, protocol=5, byref=False, recurse=True)), DILL
+            return _dill(obj), DILL
         return None
 
     def _by_cloudpickle(self, obj: Any, lacking: FrozenSet[str]) -> bytes:
@@ -146,6 +147,12 @@ def _importable(name: str) -> bool:
     except ImportError:
         return False
     return True
+
+
+def _dill(obj: Any) -> bytes:
+    """By value, with the globals that a function uses, not with all that there are."""
+    dill = importlib.import_module(DILL)
+    return bytes(dill.dumps(obj, protocol=5, byref=False, recurse=True))
 
 
 class _Namer(pickle.Pickler):

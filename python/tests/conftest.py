@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,12 @@ def fake():
     server = FakeServer()
     yield server
     try:
-        for thread in our_threads() - before:
-            thread.join(10)
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            left = our_threads() - before
+            if not left:
+                break
+            left.pop().join(1)
         assert not our_threads() - before
     finally:
         server.stop()

@@ -65,6 +65,18 @@ def lock():
     return threading.Lock()
 
 
+def generator():
+    return (n for n in range(3))
+
+
+def touch_and_wait(path, end):
+    """Runs until there is a file of that name."""
+    open(path, "w").close()
+    while not os.path.exists(end):
+        pass
+    return "done"
+
+
 def say(text):
     print(text)
     return os.getpid()

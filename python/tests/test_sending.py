@@ -103,25 +103,42 @@ def test_each_request_has_a_key_of_its_own(fake, far):
 
 def test_retry_after_is_honoured(fake, far):
     pauses = []
-
-    def pause(seconds):
-        pauses.append(seconds)
-
     far.register_function(abs)
-    far._engine.retry.pause = pause
+    far._engine.retry.pause = far._engine.pause = pauses.append
     fake.faults += [(BATCH, Problem(503, "queue_full", retry_after=7))] * 2
     assert far.submit(abs, -1).result(20) == 1
-    assert len(pauses) == 2 and all(7 <= seconds <= 9 for seconds in pauses)
+    gate = threading.Event()
+    fake.delays.append((BATCH, gate))
+    futures = [far.submit(abs, -n) for n in range(10)]
+    fake.faults += [(BATCH, Problem(503, "queue_full", retry_after=7))] * 3
+    gate.set()
+    assert [future.result(20) for future in futures] == list(range(10))
+    assert len(pauses) == 5 and all(7 <= seconds <= 9 for seconds in pauses)
 
 
 def test_a_full_queue_is_waited_for(fake, far):
     fake.hold()
     fake.queue_max = 10
     futures = [far.submit(abs, -n) for n in range(100)]
-    fake.wait_until(lambda: sum(path == BATCH for _, path, _, _ in fake.requests) > 2)
-    fake.queue_max = 1000
-    fake.release()
+    fake.wait_until(lambda: sum(path == BATCH for _, path, _, _ in fake.requests) > 8)
+    fake.release()  # the whole never fits
     assert [future.result(20) for future in futures] == list(range(100))
+    assert len(fake.tasks) == 100
+
+
+def test_a_full_queue_after_a_lost_answer(fake, far):
+    """What may have been accepted is asked for under its key, however full the queue is."""
+    far.register_function(abs)
+    fake.hold()
+    gate = threading.Event()
+    fake.delays.append((BATCH, gate))
+    futures = [far.submit(abs, -n) for n in range(10)]
+    fake.faults += [(BATCH, DROP_AFTER), *[(BATCH, Problem(503, "queue_full"))] * 3]
+    gate.set()
+    assert all(future.task_id for future in futures)
+    fake.release()
+    assert [future.result(20) for future in futures] == list(range(10))
+    assert len(fake.tasks) == 10
 
 
 def test_the_server_is_gone_for_a_while(fake, far):

@@ -73,7 +73,7 @@ def own_modules(tmp_path, monkeypatch):
 def test_plain_arguments_are_one_pickle_and_no_question(value):
     peer = Peer()
     payload = Serializer(peer).dump_call((value,), {"x": value})
-    assert payload == pickle.dumps(((value,), {"x": value}), 5)
+    assert payload == (pickle.dumps(((value,), {"x": value}), 5), PICKLE)
     assert not set(peer.asked) - {"builtins"}
 
 
@@ -83,7 +83,7 @@ def test_the_standard_library_and_installed_packages_go_by_reference(monkeypatch
     value = [decimal.Decimal(1), fractions.Fraction(1, 2), pytest.approx, cloudpickle.CloudPickler]
     assert not any(modules.is_users_own(name) for name in (
         "decimal", "json.decoder", "pytest", "_pytest.python_api", "sys", "_pickle", "no_such"))
-    payload = Serializer(Peer()).dump_call((value,), {})
+    payload, _ = Serializer(Peer()).dump_call((value,), {})
     assert payload == pickle.dumps(((value,), {}), 5)
 
 
@@ -96,7 +96,7 @@ def test_a_module_that_the_server_has_goes_by_reference(own_modules):
     peer = Peer("own_high", "own_low")
     payload, name = Serializer(peer).dump_function(own_modules.high)
     assert (payload, name) == (pickle.dumps(own_modules.high, 5), PICKLE)
-    assert Serializer(peer).dump_call((own_modules.High(),), {}) == pickle.dumps(
+    assert Serializer(peer).dump_call((own_modules.High(),), {})[0] == pickle.dumps(
         ((own_modules.High(),), {}), 5)
 
 
@@ -104,7 +104,7 @@ def test_a_module_that_the_server_lacks_goes_by_value_with_what_it_needs(own_mod
     payload, name = Serializer(Peer()).dump_function(own_modules.high)
     assert name == CLOUDPICKLE
     assert elsewhere(payload, "obj(2)") == "(84, '[2]')"
-    payload = Serializer(Peer()).dump_call((own_modules.High(),), {})
+    payload, _ = Serializer(Peer()).dump_call((own_modules.High(),), {})
     assert elsewhere(payload, "obj[0][0].n, type(obj[0][0]).__module__") == "3 own_high"
     assert cloudpickle.list_registry_pickle_by_value() == set()
 
@@ -129,7 +129,7 @@ def test_main_goes_by_value():
         serializer = Serializer(forced=sys.argv[1])
         payload, name = serializer.dump_function(double)
         assert name == sys.argv[2], name
-        sys.stdout.buffer.write(payload + serializer.dump_call((Point(4),), {}))
+        sys.stdout.buffer.write(payload + serializer.dump_call((Point(4),), {})[0])
     """)
     for forced, name in (("auto", CLOUDPICKLE), (DILL, DILL)):
         if name == DILL:
@@ -144,14 +144,14 @@ def test_main_goes_by_value():
 
 
 def test_the_runner_is_told_where_a_class_is(own_modules):
-    payload = Serializer(Peer()).dump_call((own_modules.High(),), {})
+    payload, _ = Serializer(Peer()).dump_call((own_modules.High(),), {})
     assert elsewhere(payload, "type(obj[0][0]).__farhand_path__") == "High"
     assert not hasattr(own_modules.High, "__farhand_path__")
 
     class Local:
         pass
 
-    payload = Serializer(Peer("test_serialize")).dump_call((Local(),), {})
+    payload, _ = Serializer(Peer("test_serialize")).dump_call((Local(),), {})
     assert elsewhere(payload, "hasattr(type(obj[0][0]), '__farhand_path__')") == "False"
 
 
