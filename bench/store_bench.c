@@ -102,25 +102,40 @@ static void open_store(struct bench *b, const char *dir)
 	       recovery.live, (double)(now_us() - start) / 1e3, rss_kb());
 }
 
+struct mark {
+	uint64_t us, cpu_us;
+};
+
+static struct mark mark(void)
+{
+	return (struct mark){ now_us(), cpu_us() };
+}
+
+/* One span of a phase, a task: time and processor time. */
+static void print_span(const char *name, struct mark from, struct mark to, uint64_t tasks)
+{
+	printf(",\"us%s\":%.2f,\"cpu_us%s\":%.2f", name, (double)(to.us - from.us) / (double)tasks,
+	       name, (double)(to.cpu_us - from.cpu_us) / (double)tasks);
+}
+
 /* Calls `step` for every group of tasks, and reports. */
 static void phase(struct bench *b, const char *name, void (*step)(struct bench *b))
 {
 	uint32_t steps = b->tasks / b->group, tenth = steps < 10 ? 1 : steps / 10;
-	uint64_t cpu = cpu_us(), start = now_us(), first = 0, last = 0;
+	struct mark start = mark(), first = start, last = start;
 	for (uint32_t i = 0; i < steps; i++) {
 		if (i == steps - tenth)
-			last = now_us();
+			last = mark();
 		step(b);
 		if (i + 1 == tenth)
-			first = now_us() - start;
+			first = mark();
 	}
-	double count = (double)tenth * b->group;
-	uint64_t end = now_us(), all = (uint64_t)steps * b->group;
-	printf("{\"phase\":\"%s\",\"tasks\":%u,\"group\":%u,\"us_first\":%.2f,\"us_last\":%.2f,"
-	       "\"us\":%.2f,\"cpu_us\":%.2f,\"rss_kb\":%ld}\n",
-	       name, b->tasks, b->group, (double)first / count, (double)(end - last) / count,
-	       (double)(end - start) / (double)all, (double)(cpu_us() - cpu) / (double)all,
-	       rss_kb());
+	struct mark end = mark();
+	printf("{\"phase\":\"%s\",\"tasks\":%u,\"group\":%u", name, b->tasks, b->group);
+	print_span("", start, end, (uint64_t)steps * b->group);
+	print_span("_first", start, first, (uint64_t)tenth * b->group);
+	print_span("_last", last, end, (uint64_t)tenth * b->group);
+	printf(",\"rss_kb\":%ld}\n", rss_kb());
 	(void)fflush(stdout);
 }
 
