@@ -39,7 +39,7 @@ class Future(concurrent.futures.Future[_T]):
 
     The condition that the base class makes for each future, with a lock, a queue and two lists, is
     made here when somebody looks at it first. Most futures are finished before anybody does, and
-    without it making and finishing one costs a quarter.
+    without it the whole life of one costs less than half.
     """
 
     # The state, as in the base class; here, so that making a future costs as little as possible.

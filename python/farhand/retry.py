@@ -18,7 +18,7 @@ class Retry:
 
     The pause is a random part of a bound that doubles (full jitter), behind what the server said in
     Retry-After. After `limit_s` seconds without success the last exception is raised; None: never.
-    With `full_ends`, QueueFull is raised at once, if it is certain that nothing was accepted before.
+    With `full_ends`, QueueFull is raised at once, if it is certain that nothing was accepted.
     """
 
     def __init__(

@@ -323,6 +323,14 @@ def view(task, with_result=False):
     return shown
 
 
+def by_value(error):
+    try:
+        import cloudpickle
+        return cloudpickle.dumps(error)
+    except Exception:
+        return None
+
+
 def run(function, payload):
     """A call, as a worker does it; the fields of how it ended."""
     reason = "undecodable"
@@ -339,7 +347,7 @@ def run(function, payload):
             try:
                 pickled = pickle.dumps(error, 5)
             except Exception:
-                pickled = None
+                pickled = by_value(error)
         kind = type(error)
         return {"state": "FAILED", "reason": reason, "pickled": pickled,
                 "error": {"type": f"{kind.__module__}.{kind.__qualname__}", "message": str(error),
