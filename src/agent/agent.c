@@ -197,6 +197,15 @@ static void on_returned(void *ctx, unsigned slot, uint64_t job)
 	slot_event(ctx, SESSION_EV_RETURNED, slot, job);
 }
 
+static uint64_t bytes_of(const struct task_result *r)
+{
+	const struct blob *blobs[] = { r->value, r->out, r->err };
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < sizeof blobs / sizeof *blobs; i++)
+		bytes += blobs[i] ? blobs[i]->len : 0;
+	return bytes;
+}
+
 static void on_finished(void *ctx, unsigned slot, uint64_t job, struct task_result *own_result,
 			bool retry_match)
 {
@@ -206,7 +215,8 @@ static void on_finished(void *ctx, unsigned slot, uint64_t job, struct task_resu
 			  .job = job,
 			  .state = own_result->state,
 			  .reason = own_result->reason,
-			  .run_us = own_result->run_us },
+			  .run_us = own_result->run_us,
+			  .bytes = bytes_of(own_result) },
 	};
 	if (event.slot.state == TASK_COMPLETED && event.slot.run_us == 0)
 		event.slot.run_us = 1; /* it was measured: too short to count */

@@ -38,15 +38,20 @@ static void check_job(const struct session *s, uint32_t index)
 	FH_ASSERT(!j->unwanted || j->place == JOB_PIPED);
 	if (j->place == JOB_DONE)
 		FH_ASSERT(task_state_is_final(j->state));
+	else
+		FH_ASSERT_CMP(j->bytes, ==, 0);
 }
 
 static void check_jobs(const struct session *s)
 {
 	uint32_t count[JOB_PLACES] = { 0 };
+	uint64_t bytes = 0;
 	for (uint32_t i = 0; i < s->job_fresh; i++) {
 		check_job(s, i);
 		count[s->jobs[i].place]++;
+		bytes += s->jobs[i].bytes;
 	}
+	FH_ASSERT_CMP(bytes, ==, s->result_bytes);
 	for (unsigned place = JOB_FREE + 1; place < JOB_PLACES; place++)
 		FH_ASSERT_CMP(count[place], ==, s->count[place]);
 	FH_ASSERT_CMP(check_jobs_in(&s->jobs_free, JOB_FREE), ==, count[JOB_FREE]);

@@ -33,6 +33,7 @@ struct session_ev_slot {
 	enum task_state state;	 /* FINISHED */
 	enum task_reason reason; /* FINISHED */
 	uint32_t run_us;	 /* FINISHED: the function's own time; 0: unknown */
+	uint64_t bytes;		 /* FINISHED: of the result */
 };
 
 struct session_event {

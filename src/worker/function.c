@@ -155,7 +155,7 @@ void session_functions_settle(struct session *s)
 		struct session_function *f =
 			list_entry(s->missing.next, struct session_function, link);
 		struct session_job *j = list_entry(f->fetch.next, struct session_job, link);
-		session_job_finish(s, j, TASK_FAILED, REASON_UNDECODABLE, false);
+		session_job_end(s, j, TASK_FAILED, REASON_UNDECODABLE);
 	}
 	while ((s->idle_count > SESSION_FUNCTIONS_IDLE ||
 		s->idle_bytes > SESSION_FUNCTION_BYTES_IDLE) &&

@@ -142,6 +142,8 @@ void session_job_forget(struct session *s, struct session_job *j)
 {
 	session_emit(s, SESSION_DO_FORGET)->job = j->number;
 	unhash(s, j);
+	s->result_bytes -= j->bytes;
+	j->bytes = 0;
 	session_job_move(s, j, JOB_FREE, s->jobs_free.next);
 	if (j->function)
 		session_function_unuse(s, j->function);
@@ -168,8 +170,8 @@ static void wait_for_ack(struct session *s, struct session_job *j, unsigned leve
 	session_wake_by(s, j->resend_us);
 }
 
-void session_job_finish(struct session *s, struct session_job *j, enum task_state state,
-			enum task_reason reason, bool kept)
+static void end(struct session *s, struct session_job *j, enum task_state state,
+		enum task_reason reason, bool kept)
 {
 	s->stats.finished++;
 	if (j->unwanted) {
@@ -186,6 +188,22 @@ void session_job_finish(struct session *s, struct session_job *j, enum task_stat
 	if (kept)
 		session_emit(s, SESSION_DO_KEEP_RESULT)->job = j->number;
 	session_job_send_result(s, j);
+}
+
+void session_job_finish(struct session *s, struct session_job *j, enum task_state state,
+			enum task_reason reason, uint64_t bytes)
+{
+	if (!j->unwanted) {
+		j->bytes = bytes;
+		s->result_bytes += bytes;
+	}
+	end(s, j, state, reason, true);
+}
+
+void session_job_end(struct session *s, struct session_job *j, enum task_state state,
+		     enum task_reason reason)
+{
+	end(s, j, state, reason, false);
 }
 
 int64_t session_jobs_tick(struct session *s)

@@ -5,7 +5,8 @@
  * Happy path: WELCOME is answered with CREDIT; each ASSIGN becomes a job (job.c) that fetches its
  * function if need be (function.c) and goes through a slot (slot.c); its RESULT is kept until
  * RESULT_ACK. Credit is a cumulative total, so that a lost or doubled CREDIT does no harm: it grows
- * as jobs finish, and stops while too many results are not acknowledged.
+ * as jobs finish, and stops while too many results are not acknowledged. While their bytes are too
+ * many, no job is begun.
  *
  * Failure modes: FUNCTION_GET and RESULT are said again when there is no answer (HELLO is not: a
  * second one is a violation). When the dispatcher is gone, what is in no child is forgotten (it
@@ -218,7 +219,7 @@ static bool cancel(struct session *s, const struct wire_ref *ref)
 	if (j->place == JOB_PIPED)
 		session_slot_kill(s, j, REASON_CANCELLED);
 	else
-		session_job_finish(s, j, TASK_CANCELLED, REASON_CANCELLED, false);
+		session_job_end(s, j, TASK_CANCELLED, REASON_CANCELLED);
 	return true;
 }
 

@@ -23,6 +23,7 @@ struct session_job {
 	uint64_t number;   /* (serial, index): the runner's name for it; serials follow arrival */
 	int64_t begun_us;  /* PIPED: when the child said that it began; 0: it did not */
 	int64_t resend_us; /* DONE: when to say the result again */
+	uint64_t bytes;	   /* DONE: of the result that is kept */
 	struct session_function *function; /* FETCH, QUEUED, PIPED */
 	struct session_slot *slot;	   /* PIPED */
 	uint32_t hash_next;		   /* index + 1; 0: the last one of its bucket */
@@ -102,6 +103,7 @@ struct session {
 	struct list queue;
 	struct list resend[SESSION_RESEND_LEVELS]; /* each in the order of its times */
 	uint32_t count[JOB_PLACES];		   /* without JOB_FREE */
+	uint64_t result_bytes;			   /* of all that are DONE */
 
 	/* Credit, of this session with the dispatcher */
 	uint64_t received, granted;
@@ -156,10 +158,14 @@ void session_job_move(struct session *s, struct session_job *j, enum job_place t
 /* Into the queue, by age; the search starts at `from`, which is not younger. */
 void session_job_enqueue(struct session *s, struct session_job *j, struct list *from);
 
-/* The attempt is over. Its result goes out (`kept`: it came with the event of this step; else it
- * is made of state and reason) and is kept until it is acknowledged. */
+/* The attempt is over. Its result goes out and is kept until it is acknowledged: it came with the
+ * event of this step and has so many `bytes`. */
 void session_job_finish(struct session *s, struct session_job *j, enum task_state state,
-			enum task_reason reason, bool kept);
+			enum task_reason reason, uint64_t bytes);
+
+/* The same with a result that is made of state and reason. */
+void session_job_end(struct session *s, struct session_job *j, enum task_state state,
+		     enum task_reason reason);
 
 /* From any place: nothing is known of it any more. */
 void session_job_forget(struct session *s, struct session_job *j);

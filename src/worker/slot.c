@@ -8,6 +8,8 @@
  * order: a task that needs a slot for itself holds up the short ones behind it, else these could
  * keep every slot busy for ever.
  *
+ * No job is begun while too many bytes of results wait for their acknowledgement.
+ *
  * Failure modes: a short task that is not short (overdue) loses its pipe to other slots. A child
  * that dies gives back what had not begun; its slot is out until the runner has a new one. A child
  * whose socket is full is left alone until it finishes something. */
@@ -172,6 +174,8 @@ static struct session_slot *choose(struct session *s, const struct session_job *
 
 void session_slots_fill(struct session *s)
 {
+	if (s->result_bytes > SESSION_RESULT_BYTES)
+		return;
 	while (!list_empty(&s->queue) && session_room(s)) {
 		struct session_job *j = list_entry(s->queue.next, struct session_job, link);
 		struct session_slot *slot = choose(s, j);
@@ -252,7 +256,7 @@ void session_slot_finished(struct session *s, const struct session_ev_slot *ev)
 	slot->choked = false;
 	if (PLANTED(SLOT_LEAKED_ON_CRASH) && ev->reason == REASON_CRASH)
 		slot->len++; /* the busy mark stays: the slot never idles again */
-	session_job_finish(s, j, ev->state, ev->reason, true);
+	session_job_finish(s, j, ev->state, ev->reason, ev->bytes);
 	refresh(s, slot);
 }
 
@@ -266,7 +270,7 @@ static void unbegun(struct session *s, struct session_job *j)
 	if (j->unwanted || s->link == LINK_DOWN)
 		session_job_forget(s, j);
 	else if (kill == REASON_CANCELLED)
-		session_job_finish(s, j, TASK_CANCELLED, REASON_CANCELLED, false);
+		session_job_end(s, j, TASK_CANCELLED, REASON_CANCELLED);
 	else
 		session_job_enqueue(s, j, s->queue.next);
 }

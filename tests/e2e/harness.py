@@ -441,6 +441,11 @@ class Server:
         with open(f"/proc/{self.process.pid}/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def peak_rss(self) -> int:
+        """The most that it has occupied so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
+
     def assert_nothing_left(self) -> None:
         wait_until(lambda: not self.processes(),
                    f"nothing of the server is left (there is {self._remains()})")

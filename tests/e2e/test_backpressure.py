@@ -211,3 +211,13 @@ def test_memory_does_not_follow_the_backlog(make_server: ServerMaker) -> None:
     server.restart()
     assert server.client.counts()["QUEUED"] == 90_000
     assert server.rss() < before + 6 * MIB
+
+
+def test_memory_does_not_follow_the_results(make_server: ServerMaker) -> None:
+    """Functions make results faster than a disk takes them; then they are held up."""
+    server = make_server(slots=2)
+    client = server.client
+    group, _ = client.batch(client.register(workload.huge), [(9,)] * 40)
+    done = client.collect(group)
+    assert [task["result_size"] > 9 * MIB for task in done] == [True] * 40
+    assert server.peak_rss() < 200 * MIB, "360 MiB of results went through it"

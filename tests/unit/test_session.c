@@ -139,6 +139,24 @@ static void unacknowledged_results_hold_credit_back(void **state)
 	fixture_release(&f);
 }
 
+static void bytes_of_results_hold_jobs_back(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	assign_own(&f, 1, 1);
+	assign_own(&f, 2, 1);
+	discard(&f);
+	step(&f, (struct session_event){ .kind = SESSION_EV_FINISHED,
+					 .slot = { .job = f.job[1],
+						   .state = TASK_COMPLETED,
+						   .bytes = SESSION_RESULT_BYTES + 1 } });
+	expect(&f, "result 1 COMPLETED");
+	receive_ref(&f, WIRE_RESULT_ACK, 1);
+	expect(&f, "run 2 @0!");
+	fixture_release(&f);
+}
+
 static void a_result_is_said_again_until_it_is_acknowledged(void **state)
 {
 	(void)state;
@@ -306,6 +324,7 @@ int main(void)
 		cmocka_unit_test(beyond_credit_is_answered_as_lost),
 		cmocka_unit_test(credit_follows_what_finishes),
 		cmocka_unit_test(unacknowledged_results_hold_credit_back),
+		cmocka_unit_test(bytes_of_results_hold_jobs_back),
 		cmocka_unit_test(a_result_is_said_again_until_it_is_acknowledged),
 		cmocka_unit_test(an_acknowledgement_of_what_runs_is_ignored),
 		cmocka_unit_test(a_heartbeat_names_what_is_held),
