@@ -43,9 +43,22 @@ static int write_server(struct db *db)
 	return query_run(&q);
 }
 
+/* A file that was deleted or replaced under an open database would take every further commit to
+ * nowhere. SQLite knows the absolute path. */
+static int check_file(struct db *db)
+{
+	struct stat st;
+	if (stat(sqlite3_db_filename(db->handle, "main"), &st) == 0 && st.st_dev == db->device &&
+	    st.st_ino == db->inode)
+		return 0;
+	return fh_err_set(&db->failure, FH_EIO, "%s: the file was removed or replaced", db->path);
+}
+
 int db_commit(struct db *db)
 {
-	int ret = db->dirty ? write_server(db) : 0;
+	int ret = db->dirty ? check_file(db) : 0;
+	if (!ret && db->dirty)
+		ret = write_server(db);
 	if (ret)
 		return ret;
 	struct query q = query_on(db, SQL_COMMIT);
@@ -118,24 +131,13 @@ int db_commit_batch(struct db *db, const struct list *ops)
 	return db_commit(db);
 }
 
-/* A file that was deleted or replaced under an open database would take every further commit to
- * nowhere. */
-static int check_file(struct db *db)
-{
-	struct stat st;
-	if (stat(db->path, &st) == 0 && st.st_dev == db->device && st.st_ino == db->inode)
-		return 0;
-	return fh_err_set(&db->failure, FH_EIO, "%s: the file was removed or replaced", db->path);
-}
-
 int db_checkpoint(struct db *db)
 {
 	if (db->wal_pages < CHECKPOINT_PAGES)
 		return 0;
 	db->wal_pages = 0;
-	int ret = check_file(db);
-	if (!ret && sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
-					      NULL) != SQLITE_OK)
-		ret = db_fail(db, "cannot checkpoint");
-	return ret;
+	if (sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) !=
+	    SQLITE_OK)
+		return db_fail(db, "cannot checkpoint");
+	return 0;
 }
