@@ -67,7 +67,11 @@ ninja_build() {
 	shift
 	log=$folder/build.log
 	if ! ninja -C "$folder" "$@" >"$log" 2>&1; then
-		grep -vE '^\[[0-9]+/[0-9]+\]|^ninja: Entering' "$log" >&2 || true
+		if grep -q '^FAILED' "$log"; then
+			sed -n '/^FAILED/,$p' "$log" | grep -vE '^\[[0-9]+/[0-9]+\]' >&2
+		else
+			cat "$log" >&2
+		fi
 		die "the build in $folder failed"
 	fi
 }
