@@ -232,6 +232,12 @@ struct group_rec get_group(struct fixture *f, struct fh_id id)
 	return call.ret_group;
 }
 
+void assert_mentions(const char *text, const char *word)
+{
+	if (!strstr(text, word))
+		fail_msg("\"%s\" does not mention \"%s\"", text, word);
+}
+
 void assert_id_equal(struct fh_id a, struct fh_id b)
 {
 	assert_memory_equal(a.b, b.b, sizeof a.b);

@@ -77,6 +77,7 @@ struct store_get_task get_task(struct fixture *f, struct fh_id id, unsigned want
 struct store_stats stats(struct fixture *f);
 struct group_rec get_group(struct fixture *f, struct fh_id id);
 
+void assert_mentions(const char *text, const char *word);
 void assert_id_equal(struct fh_id a, struct fh_id b);
 void assert_blob_equal(const struct blob *b, const char *text);
 void assert_same_string(const char *a, const char *b); /* NULL equals NULL only */

@@ -1,4 +1,4 @@
-/* Reading many, purging, statistics, restarts. */
+/* Reading many, statistics, restarts. */
 #include "store_tests.h"
 
 #include <string.h>
@@ -178,106 +178,6 @@ void an_unknown_group_is_not_found(void **state)
 	struct store_get_group call = { .op.kind = STORE_GET_GROUP, .group = id_of(9) };
 	assert_int_equal(fixture_run(f, &call.op), FH_ENOTFOUND);
 	assert_int_equal(list(f, id_of(9), 0, 10, 0).op.ret, FH_ENOTFOUND);
-}
-
-static bool purge(struct fixture *f, int64_t results, int64_t records, int64_t keys, uint32_t max)
-{
-	struct store_purge call = { .op.kind = STORE_PURGE,
-				    .results_before_ms = results,
-				    .records_before_ms = records,
-				    .keys_before_ms = keys,
-				    .max = max };
-	assert_int_equal(fixture_run(f, &call.op), 0);
-	return call.ret_more;
-}
-
-void old_results_are_purged(void **state)
-{
-	struct fixture *f = *state;
-	struct fh_id group = add_group(f), id = add_finished(f, group, "v"),
-		     queued = add_in_group(f, group);
-	assert_false(purge(f, 2000, 0, 0, 100)); /* it finished at 2,000, not before */
-	assert_int_equal(get_task(f, queued, STORE_WANT_RESULT).op.ret, 0);
-	struct store_get_task got = get_task(f, id, STORE_WANT_RESULT);
-	assert_int_equal(got.op.ret, 0);
-	store_op_release(&got.op);
-	assert_false(purge(f, 2001, 0, 0, 100));
-	fixture_restart(f);
-	got = get_task(f, id, STORE_WANT_RESULT);
-	assert_int_equal(got.op.ret, FH_EGONE);
-	assert_int_equal(got.ret_task.state, TASK_COMPLETED);
-	assert_int_equal(got.ret_task.result_size, 1);
-	assert_int_equal(got.ret_task.finished_ms, 2000);
-	assert_null(got.ret_result.value);
-	store_op_release(&got.op);
-	got = get_task(f, id, 0); /* the record itself is there */
-	assert_int_equal(got.op.ret, 0);
-	store_op_release(&got.op);
-	struct store_list_finished call = list(f, group, 0, 10, 1000);
-	assert_int_equal(call.ret_count, 1);
-	assert_int_equal(call.ret_views[0].task.state, TASK_COMPLETED);
-	assert_int_equal(call.ret_views[0].result.state, TASK_QUEUED); /* zeroed */
-	store_op_release(&call.op);
-	assert_claims(f, 10, 1000, &queued, 1); /* with its payload */
-}
-
-void old_records_and_empty_groups_are_purged(void **state)
-{
-	struct fixture *f = *state;
-	struct fh_id empty = add_group(f), group = add_group(f), busy = add_group(f);
-	struct fh_id purged = add_finished(f, group, "v"), other = add_finished(f, busy, "v"),
-		     alone = add_finished(f, none, "v"), queued = add_in_group(f, busy);
-	assert_true(purge(f, 2001, 0, 0, 1)); /* some results are gone before their records */
-	assert_false(purge(f, 0, 2001, 0, 100));
-	assert_int_equal(get_task(f, purged, 0).op.ret, FH_ENOTFOUND);
-	assert_int_equal(get_task(f, other, 0).op.ret, FH_ENOTFOUND);
-	assert_int_equal(get_task(f, alone, 0).op.ret, FH_ENOTFOUND);
-	struct store_get_group call = { .op.kind = STORE_GET_GROUP, .group = empty };
-	assert_int_equal(fixture_run(f, &call.op), FH_ENOTFOUND);
-	call.group = group;
-	assert_int_equal(fixture_run(f, &call.op), FH_ENOTFOUND);
-	struct group_rec g = get_group(f, busy); /* counts what has been, not what is left */
-	assert_int_equal(g.total, 2);
-	assert_int_equal(g.counts[TASK_COMPLETED], 1);
-	struct store_list_finished left = list(f, busy, 0, 10, 0);
-	assert_int_equal(left.ret_count, 0);
-	store_op_release(&left.op);
-	struct store_stats s = stats(f);
-	assert_int_equal(s.ret_groups, 1);
-	assert_int_equal(s.ret_counts[TASK_COMPLETED], 0);
-	assert_int_equal(s.ret_counts[TASK_QUEUED], 1);
-	assert_int_equal(finish_task(f, queued, "v", NULL), 0);
-	struct group_rec after = get_group(f, busy);
-	assert_int_equal(after.counts[TASK_COMPLETED], 2);
-}
-
-void old_keys_are_purged(void **state)
-{
-	struct fixture *f = *state;
-	const struct group_rec first = { .id = new_id(f) }, second = { .id = new_id(f) };
-	struct store_idempotency i = { .key = "key", .created_ms = 1000, .status = 201 };
-	struct store_put_group call = { .op.kind = STORE_PUT_GROUP,
-					.group = &first,
-					.idempotency = &i };
-	assert_int_equal(fixture_run(f, &call.op), 0);
-	call.group = &second;
-	assert_false(purge(f, 0, 0, 1000, 100));
-	assert_int_equal(fixture_run(f, &call.op), FH_EREPLAY);
-	assert_false(purge(f, 0, 0, 1001, 100));
-	assert_int_equal(fixture_run(f, &call.op), 0);
-}
-
-void a_purge_is_bounded(void **state)
-{
-	struct fixture *f = *state;
-	for (int i = 0; i < 5; i++)
-		(void)add_finished(f, none, "v");
-	assert_true(purge(f, 9000, 0, 0, 3));
-	assert_false(purge(f, 9000, 0, 0, 3));
-	assert_true(purge(f, 9000, 9000, 9000, 4));
-	assert_int_equal(stats(f).ret_counts[TASK_COMPLETED], 1);
-	assert_false(purge(f, 9000, 9000, 9000, 1));
-	assert_int_equal(stats(f).ret_counts[TASK_COMPLETED], 0);
 }
 
 void stats_count_what_is_there(void **state)

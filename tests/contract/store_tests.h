@@ -58,10 +58,13 @@
 	X(a_list_ends_at_a_size)                               \
 	X(a_list_counts_its_group)                             \
 	X(an_unknown_group_is_not_found)                       \
+	/* store_purge_tests.c */                              \
 	X(old_results_are_purged)                              \
 	X(old_records_and_empty_groups_are_purged)             \
 	X(old_keys_are_purged)                                 \
+	X(many_keys_are_told_apart)                            \
 	X(a_purge_is_bounded)                                  \
+	/* store_read_tests.c */                               \
 	X(stats_count_what_is_there)                           \
 	X(a_restart_finds_everything)                          \
 	X(a_restart_finds_the_lanes)                           \

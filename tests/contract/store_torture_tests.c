@@ -133,6 +133,23 @@ static void torture_finish(struct fixture *f, struct fh_id id)
 	store_op_release(&all.op);
 }
 
+static void torture_group(struct fixture *f)
+{
+	const struct group_rec group = { .id = new_id(f), .name = text("n"), .tags = text("{}") };
+	struct store_idempotency key = { .key = "group", .location = "/", .response = f->payload };
+	struct store_put_group put = { .op.kind = STORE_PUT_GROUP,
+				       .group = &group,
+				       .idempotency = &key };
+	remember(f);
+	torture(f, &put.op, counts_are_the_same);
+	assert_int_equal(put.op.ret, 0);
+	remember(f);
+	struct store_get_group get = { .op.kind = STORE_GET_GROUP, .group = group.id };
+	torture(f, &get.op, counts_are_the_same);
+	assert_string_equal(get.ret_group.name, "n");
+	store_op_release(&get.op);
+}
+
 void a_call_without_memory_changes_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -145,6 +162,7 @@ void a_call_without_memory_changes_nothing(void **state)
 	function.defaults.tags = text("{}");
 	function.defaults.retry_classes = text("c.D");
 	torture_function(f, &function);
+	torture_group(f);
 	torture_submit(f, function.id, ids);
 	/* Of lane (0, ""): 1, 3, 5 ... in order, whatever was tried before. */
 	struct store_claim claims = { .op.kind = STORE_CLAIM,

@@ -1,25 +1,15 @@
-/* What only the embedded store promises: who may open the folder, which database, and what is true
- * after a kill, a full disk, a damaged or missing file. */
-#include <errno.h>
+/* What only the embedded store promises: who may open the folder, which database, and that damage
+ * ends it. */
 #include <fcntl.h>
-#include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "store_child.h"
 #include "store_fixture.h"
-
-static void assert_mentions(const char *text, const char *word)
-{
-	if (!strstr(text, word))
-		fail_msg("\"%s\" does not mention \"%s\"", text, word);
-}
 
 /* Opens the fixture's folder, which must be refused like this. */
 static void assert_refused(struct fixture *f, int code, const char *why)
@@ -63,19 +53,6 @@ static void a_second_server_is_refused(void **state)
 	struct task_rec t = new_task(f);
 	add_task(f, &t); /* the first one does not notice */
 	fixture_restart(f);
-}
-
-static void a_server_in_another_process_is_refused(void **state)
-{
-	struct fixture *f = *state;
-	struct report r;
-	int fd, status;
-	pid_t pid = child_start(f->dir, 0, &fd);
-	assert_true(child_read(fd, &r));
-	assert_int_equal(r.kind, REPORT_FAILED);
-	assert_mentions(r.text, "another server");
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	(void)close(fd);
 }
 
 static void the_folder_is_closed_to_others(void **state)
@@ -254,6 +231,49 @@ static void nonsense_in_a_row_ends_the_store(void **state)
 	}
 }
 
+/* Rows that others name are gone. */
+static void a_missing_row_ends_the_store(void **state)
+{
+	struct fixture *f = *state;
+	struct task_rec done = new_task(f), waiting = new_task(f);
+	done.group_id = add_group(f);
+	add_task(f, &done);
+	add_task(f, &waiting);
+	assert_int_equal(finish_task(f, done.id, "v", NULL), 0);
+	struct store_get_task get = { .op.kind = STORE_GET_TASK, .task = done.id };
+	struct store_claim claims = { .op.kind = STORE_CLAIM, .class_key = "", .max_count = 9 };
+	struct store_list_finished list = { .op.kind = STORE_LIST_FINISHED,
+					    .group = done.group_id,
+					    .limit = 9 };
+	struct store_purge purge = { .op.kind = STORE_PURGE, .results_before_ms = 9000, .max = 9 };
+	const struct {
+		const char *table;
+		struct store_op *op;
+	} cases[] = { { "results", &get.op },
+		      { "payloads", &claims.op },
+		      { "tasks WHERE ready IS NULL", &list.op },
+		      { "tasks WHERE ready IS NULL", &purge.op } };
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char sql[256];
+		fixture_close(f);
+		(void)snprintf(sql, sizeof sql,
+			       "CREATE TABLE kept AS SELECT * FROM %s; DELETE FROM %s",
+			       cases[i].table, cases[i].table);
+		tamper(f, sql);
+		fixture_restart(f);
+		fixture_submit(f, cases[i].op);
+		assert_fails(f, "damaged");
+		fixture_close(f);
+		(void)snprintf(sql, sizeof sql,
+			       "INSERT INTO %.*s SELECT * FROM kept; DROP TABLE kept",
+			       (int)strcspn(cases[i].table, " "), cases[i].table);
+		tamper(f, sql);
+		fixture_restart(f);
+	}
+	assert_int_equal(fixture_run(f, &get.op), 0); /* all is back */
+	store_op_release(&get.op);
+}
+
 static void a_removed_file_ends_the_store(void **state)
 {
 	struct fixture *f = *state;
@@ -266,95 +286,6 @@ static void a_removed_file_ends_the_store(void **state)
 	(void)stats(f); /* reading goes on */
 	fixture_submit(f, &call.op);
 	assert_fails(f, "removed or replaced");
-}
-
-/* What children were told, over several of them. */
-struct ledger {
-	struct report *reports;
-	size_t count, max;
-};
-
-static void note(struct ledger *l, const struct report *r)
-{
-	if (l->count == l->max) {
-		l->max = l->max ? 2 * l->max : 1024;
-		l->reports = realloc(l->reports, l->max * sizeof *l->reports);
-		assert_non_null(l->reports);
-	}
-	l->reports[l->count++] = *r;
-}
-
-/* Everything that was said is true. */
-static void check(struct fixture *f, const struct ledger *l)
-{
-	for (size_t i = 0; i < l->count; i++) {
-		const struct report *r = &l->reports[i];
-		struct store_get_task got = get_task(f, r->task, STORE_WANT_RESULT);
-		assert_int_equal(got.op.ret, 0);
-		if (r->kind == REPORT_FINISHED) {
-			assert_int_equal(got.ret_task.state, TASK_COMPLETED);
-			assert_int_equal(got.ret_task.finish_seq, r->number);
-			assert_blob_equal(got.ret_result.value, "payload");
-		}
-		if (r->kind == REPORT_RETRIED && got.ret_task.state == TASK_QUEUED)
-			assert_true(got.ret_task.attempt >= r->number);
-		store_op_release(&got.op);
-	}
-}
-
-static void a_kill_loses_nothing_that_was_said(void **state)
-{
-	struct fixture *f = *state;
-	struct ledger ledger = { 0 };
-	uint32_t generation = f->recovery.generation;
-	for (unsigned round = 0; round < 8; round++) {
-		struct report r;
-		int fd, status;
-		fixture_close(f);
-		pid_t pid = child_start(f->dir, 0, &fd);
-		assert_true(child_read(fd, &r));
-		assert_int_equal(r.kind, REPORT_OPEN);
-		/* A different number each time, so that the kill falls into different steps. */
-		for (unsigned n = 0; n < 100 + 137 * round && child_read(fd, &r); n++)
-			note(&ledger, &r);
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		while (child_read(fd, &r))
-			note(&ledger, &r);
-		(void)close(fd);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		fixture_restart(f);
-		assert_false(f->recovery.clean);
-		assert_int_equal(f->recovery.generation, generation + 2);
-		generation = f->recovery.generation;
-		check(f, &ledger);
-	}
-	assert_true(ledger.count > 1000);
-	free(ledger.reports);
-}
-
-static void a_full_disk_ends_the_store(void **state)
-{
-	struct fixture *f = *state;
-	struct ledger ledger = { 0 };
-	struct report r;
-	int fd, status;
-	fixture_close(f);
-	pid_t pid = child_start(f->dir, 1 << 20, &fd);
-	assert_true(child_read(fd, &r));
-	assert_int_equal(r.kind, REPORT_OPEN);
-	while (child_read(fd, &r) && r.kind != REPORT_FAILED)
-		note(&ledger, &r);
-	assert_int_equal(r.kind, REPORT_FAILED);
-	assert_mentions(r.text, "farhand.db: ");
-	assert_mentions(r.text, strerror(EFBIG));
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-	(void)close(fd);
-	fixture_restart(f);
-	assert_false(f->recovery.clean);
-	assert_true(ledger.count > 100);
-	check(f, &ledger);
-	free(ledger.reports);
 }
 
 static void an_opening_without_memory_leaves_nothing(void **state)
@@ -378,12 +309,10 @@ static void an_opening_without_memory_leaves_nothing(void **state)
 	cmocka_unit_test_prestate_setup_teardown(name, fixture_setup, fixture_teardown, \
 						 (void *)(uintptr_t)KIND_SQLITE)
 
-int main(int argc, char **argv)
+int main(void)
 {
-	child_main(argc, argv);
 	const struct CMUnitTest tests[] = {
 		TEST(a_second_server_is_refused),
-		TEST(a_server_in_another_process_is_refused),
 		TEST(the_folder_is_closed_to_others),
 		TEST(a_folder_is_made),
 		TEST(what_is_not_a_folder_is_refused),
@@ -394,9 +323,8 @@ int main(int argc, char **argv)
 		TEST(a_damaged_database_is_refused),
 		TEST(a_counter_that_disagrees_is_damage),
 		TEST(nonsense_in_a_row_ends_the_store),
+		TEST(a_missing_row_ends_the_store),
 		TEST(a_removed_file_ends_the_store),
-		TEST(a_kill_loses_nothing_that_was_said),
-		TEST(a_full_disk_ends_the_store),
 		TEST(an_opening_without_memory_leaves_nothing),
 	};
 	return cmocka_run_group_tests_name("store_sqlite", tests, NULL, NULL);
