@@ -205,10 +205,12 @@ static int bind_address(struct http_server *s, const struct addrinfo *a, struct 
 	int fd = evconnlistener_get_fd(s->listener), on = 1;
 	/* Each connection inherits it: an answer that takes two writes must not wait for the
 	 * client's delayed acknowledgement of the first, which is 40 ms late. */
-	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on))
-		return fh_err_set(err, FH_EIO, "cannot set TCP_NODELAY: %s", strerror(errno));
-	if (getsockname(fd, (struct sockaddr *)&address, &len))
-		return fh_err_set(err, FH_EIO, "cannot read the port: %s", strerror(errno));
+	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) ||
+	    getsockname(fd, (struct sockaddr *)&address, &len)) {
+		(void)fh_err_set(err, FH_EIO, "cannot set up the socket: %s", strerror(errno));
+		evconnlistener_free(s->listener);
+		return FH_EIO;
+	}
 	s->port = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
 						      : ((struct sockaddr_in *)&address)->sin_port);
 	s->bound = evhttp_bind_listener(s->evhttp, s->listener);

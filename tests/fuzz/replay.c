@@ -1,14 +1,81 @@
-/* Runs a fuzz target on files that are given, or lie in folders that are given: the corpus as a
- * regression test where libFuzzer is not linked. */
+/* Runs a fuzz target on files that are given, or lie in folders that are given, and on some
+ * mutations of each: the corpus as a regression test where libFuzzer is not linked. The mutations
+ * are the same in every run. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { MUTATIONS = 64, GROWTH = 16 };
+
 static unsigned inputs;
+static uint64_t random_state = 88172645463325252u;
+
+static size_t below(size_t bound)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return bound ? (size_t)(random_state % bound) : 0;
+}
+
+/* One to three changes: a bit, a byte, a cut, a piece that is there twice. */
+static size_t mutate(uint8_t *data, size_t size)
+{
+	for (size_t changes = 1 + below(3); changes; changes--) {
+		size_t at = below(size), len = below(GROWTH / 4);
+		if (size == 0)
+			break;
+		switch (below(4)) {
+		case 0:
+			data[at] ^= (uint8_t)(1u << below(8));
+			break;
+		case 1:
+			data[at] = (uint8_t)below(256);
+			break;
+		case 2:
+			len = len < size - at ? len : size - at;
+			memmove(data + at, data + at + len, size - at - len);
+			size -= len;
+			break;
+		default:
+			len = len < size - at ? len : size - at;
+			memmove(data + at + len, data + at, size - at);
+			size += len;
+			break;
+		}
+	}
+	return size;
+}
+
+/* In memory of exactly its size, so that a step too far is seen. */
+static void run(const uint8_t *data, size_t size)
+{
+	uint8_t *copy = malloc(size ? size : 1);
+	if (!copy)
+		abort();
+	if (size)
+		memcpy(copy, data, size);
+	(void)LLVMFuzzerTestOneInput(copy, size);
+	free(copy);
+	inputs++;
+}
+
+static void run_mutations(const uint8_t *data, size_t size)
+{
+	for (int i = 0; i < MUTATIONS; i++) {
+		uint8_t *changed = malloc(size + GROWTH);
+		if (!changed)
+			abort();
+		memcpy(changed, data, size);
+		run(changed, mutate(changed, size));
+		free(changed);
+	}
+}
 
 static int replay_file(const char *path, size_t size)
 {
@@ -16,8 +83,8 @@ static int replay_file(const char *path, size_t size)
 	uint8_t *data = malloc(size ? size : 1);
 	int ret = f && data && fread(data, 1, size, f) == size ? 0 : -1;
 	if (ret == 0) {
-		(void)LLVMFuzzerTestOneInput(data, size);
-		inputs++;
+		run(data, size);
+		run_mutations(data, size);
 	} else {
 		perror(path);
 	}

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -268,9 +269,11 @@ void client_open(struct client *c, struct fixture *f)
 	struct sockaddr_in address = { .sin_family = AF_INET,
 				       .sin_port = htons(http_server_port(f->server)),
 				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const int on = 1;
 	*c = (struct client){ .f = f };
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	FH_ASSERT(connect(c->fd, (struct sockaddr *)&address, sizeof address) == 0);
+	FH_ASSERT(setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
 }
 
 void client_close(struct client *c)
