@@ -56,6 +56,26 @@ def test_the_end_of_the_interpreter_waits_for_results(fake):
     assert set(out.split()) == {str(2**n) for n in range(20)} | {"200000"} and not err
 
 
+def test_large_results_are_fetched_at_the_end_of_the_interpreter_too(fake):
+    """When threads can no longer be started: the waiter fetches them itself."""
+    fake.hold()
+    script = Script(fake, """
+        futures = [far.submit(bytes, 200_000) for _ in range(5)]
+        for future in futures:
+            future.add_done_callback(lambda f: sys.stdout.write(str(len(f.result())) + chr(10)))
+        print("end", flush=True)
+    """)
+    assert script.line() == "end"
+    fake.wait_until(lambda: len(fake.tasks) == 5)
+    fake.finish(min(fake.tasks), bytes(200_000))
+    wait = "/v1/tasks:wait"
+    fake.wait_until(lambda: sum(path == wait for _, path, _, _ in fake.requests) >= 2)
+    fake.release()
+    out, err = script.end()
+    assert out == "200000\n" * 5 and not err
+    assert fake.count("/v1/tasks/[^/]+/result", "GET") == 4
+
+
 def test_after_shutdown_without_waiting_it_waits_until_all_is_sent(fake):
     fake.hold()
     fake.faults += [("/v1/tasks:batch", Problem(503, "queue_full", retry_after=0))] * 3

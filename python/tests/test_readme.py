@@ -14,7 +14,7 @@ PRINTED = {
     "simulate": r"\d{4,5}\n",
     "careful": r"49\n",
     "NoSuchStar": r"Nemesis \| .*NoSuchStar: Nemesis\n",
-    "attach": re.escape(f"{sorted(n**2 for n in range(20))}\n"),
+    "attach": r"[0-9a-f-]{36}\n" + re.escape(f"{sorted(n**2 for n in range(20))}\n"),
     "Client": r"\(7, 1\) \{.*'COMPLETED': 100.*\}\n",
 }
 
