@@ -189,7 +189,7 @@ static inline void finish(struct fixture *f, uint32_t slot, unsigned task, enum 
 				: reason == REASON_CANCELLED ? TASK_CANCELLED
 							     : TASK_FAILED;
 	step(f, (struct session_event){ .kind = SESSION_EV_FINISHED,
-					.slot = { slot, f->job[task], state, reason, run_us } });
+					.slot = { slot, f->job[task], state, reason, run_us, 0 } });
 }
 
 static inline void receive(struct fixture *f, struct wire_msg m)

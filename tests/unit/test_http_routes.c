@@ -95,7 +95,7 @@ static void functions(void **state)
 		    "{\"function_id\":\"" FUNCTION_ID "\"}");
 	f->look = NULL;
 	for (int i = 0; i < 3; i++) {
-		static const char *const targets[] = { "/v1/functions/" FUNCTION_ID,
+		static const char *const targets[] = { ("/v1/functions/" FUNCTION_ID),
 						       "/v1/functions/f",
 						       "/v1/functions/%3Clambda%3E" };
 		r = get(f, targets[i], "");

@@ -240,9 +240,9 @@ static void about(struct storm *t, enum session_event_kind kind, unsigned slot, 
 	enum task_state state = reason == REASON_NONE	     ? TASK_COMPLETED
 				: reason == REASON_CANCELLED ? TASK_CANCELLED
 							     : TASK_FAILED;
-	step(t, (struct session_event){
-			.kind = kind,
-			.slot = { slot, job, state, reason, below(t, 3) ? below(t, 2000) : 0 } });
+	step(t, (struct session_event){ .kind = kind,
+					.slot = { slot, job, state, reason,
+						  below(t, 3) ? below(t, 2000) : 0, 0 } });
 }
 
 /* The child refuses from now on; jobs that it was given come back as REFUSED. */
