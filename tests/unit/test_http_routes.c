@@ -7,59 +7,10 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <jansson.h>
 
 #include "base/base64.h"
 #include "base/mem.h"
-#include "http_fixture.h"
-
-#define FUNC "\"function_id\":\"" FUNCTION_ID "\""
-#define PAY  "\"payload\":\"" PICKLE "\""
-#define TASK FUNC "," PAY
-
-static json_t *parse(const struct response *r)
-{
-	json_t *value = json_loadb(r->body, r->body_len, JSON_REJECT_DUPLICATES, NULL);
-	assert_non_null(value);
-	return value;
-}
-
-/* The member at a path like "tasks.1.id", as text; static memory. */
-static const char *at(const json_t *value, const char *path)
-{
-	static char text[256];
-	while (*path) {
-		char name[64];
-		size_t len = strcspn(path, ".");
-		(void)snprintf(name, sizeof name, "%.*s", (int)len, path);
-		value = json_is_array(value) ? json_array_get(value, (size_t)(*name - '0'))
-					     : json_object_get(value, name);
-		path += len + (path[len] == '.');
-	}
-	if (json_is_string(value))
-		return json_string_value(value);
-	char *dumped = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-	(void)snprintf(text, sizeof text, "%s", dumped ? dumped : "absent");
-	fh_free(dumped);
-	return text;
-}
-
-static struct response get(struct fixture *f, const char *target, const char *headers)
-{
-	return fixture_request(f, "GET", target, headers, NULL);
-}
-
-static struct response post(struct fixture *f, const char *target, const char *body)
-{
-	return fixture_request(f, "POST", target, JSON_TYPE, body);
-}
-
-static void expect_body(struct response r, int status, const char *body)
-{
-	assert_int_equal(r.status, status);
-	assert_string_equal(r.body, body);
-	response_release(&r);
-}
+#include "http_json.h"
 
 static void look_at_function(struct fixture *f, struct call *call)
 {
@@ -80,7 +31,7 @@ static void functions(void **state)
 				 "\"description\":\"line\\nline\"}");
 	assert_int_equal(r.status, 201);
 	json_t *body = parse(&r);
-	char location[64];
+	char location[512];
 	(void)snprintf(location, sizeof location, "/v1/functions/%s", at(body, "function_id"));
 	assert_string_equal(response_header(&r, "Location"), location);
 	assert_int_equal(strlen(at(body, "digest")), 64);
@@ -183,7 +134,7 @@ static void a_task_with_all_its_options(void **state)
 	struct response r = post(f, "/v1/tasks", full_task);
 	assert_int_equal(r.status, 201);
 	json_t *body = parse(&r);
-	char location[64];
+	char location[512];
 	(void)snprintf(location, sizeof location, "/v1/tasks/%s", at(body, "id"));
 	assert_string_equal(response_header(&r, "Location"), location);
 	assert_string_equal(at(body, "state"), "QUEUED");
@@ -346,194 +297,6 @@ static void the_same_key_gives_the_same_answer(void **state)
 			 422);
 }
 
-static void look_at_wait(struct fixture *f, struct call *call)
-{
-	(void)f;
-	if (call->kind == CALL_WAIT) {
-		const struct call_wait *c = (struct call_wait *)call;
-		assert_int_equal(c->after_seq, 0xfedcba98);
-		assert_true(c->all);
-		assert_int_equal(c->wait_ms, 1500);
-		assert_int_equal(c->want, CALL_WANT_RESULT);
-		assert_int_equal(c->limit, 10000);
-		assert_int_equal(c->max_bytes, 1000);
-	} else {
-		const struct call_get_task *c = (struct call_get_task *)call;
-		assert_int_equal(c->wait_ms, 60000);
-		assert_int_equal(c->wait_for, CALL_FOR_STARTED);
-	}
-}
-
-static void waiting_for_many(void **state)
-{
-	struct fixture *f = *state;
-	f->task.state = TASK_COMPLETED;
-	f->views[0] = (struct call_view){ &f->task, &f->result };
-	f->views[1] = (struct call_view){ &f->task, NULL };
-	f->view_count = 2;
-	f->look = look_at_wait;
-	expect_body(
-		post(f, "/v1/tasks:wait",
-		     "{\"group_id\":\"" GROUP_ID "\",\"since_cursor\":\"fedcba98\","
-		     "\"mode\":\"all\",\"wait_s\":1.5,\"include_results\":true,"
-		     "\"max_bytes\":1000,\"fields\":[\"id\",\"state\",\"result\",\"error\"]}"),
-		200,
-		"{\"done\":[{\"id\":\"" TASK_ID "\",\"state\":\"COMPLETED\",\"result\":\"" PICKLE
-		"\",\"error\":null},{\"id\":\"" TASK_ID "\",\"state\":\"COMPLETED\","
-		"\"result\":null,\"error\":null}],\"pending_count\":7,\"cursor\":\"fedcbaa8\"}");
-	f->look = NULL;
-	struct response r =
-		post(f, "/v1/tasks:wait", "{\"ids\":[\"" TASK_ID "\",\"" TASK_ID "\"]}");
-	assert_int_equal(r.status, 200);
-	json_t *body = parse(&r);
-	assert_string_equal(at(body, "done.0.result"), "absent");
-	assert_string_equal(at(body, "done.0.error"), "absent");
-	assert_string_equal(at(body, "done.0.links.self"), "/v1/tasks/" TASK_ID);
-	json_decref(body);
-	response_release(&r);
-	f->view_count = 0;
-	expect_body(post(f, "/v1/tasks:wait", "{\"ids\":[\"" TASK_ID "\"],\"since_cursor\":\"0\"}"),
-		    200, "{\"done\":[],\"pending_count\":7,\"cursor\":\"10\"}");
-}
-
-static void one_task(void **state)
-{
-	struct fixture *f = *state;
-	f->look = look_at_wait;
-	struct response r = get(f, "/v1/tasks/" TASK_ID "?wait=99&for=started", "");
-	json_t *body = parse(&r);
-	assert_string_equal(at(body, "state"), "QUEUED");
-	assert_string_equal(at(body, "function_name"), "f");
-	assert_string_equal(at(body, "timings.queue_s"), "null");
-	json_decref(body);
-	response_release(&r);
-}
-
-static void results(void **state)
-{
-	struct fixture *f = *state;
-	struct response r = get(f, "/v1/tasks/" TASK_ID "/result?wait=0.01", "");
-	assert_int_equal(r.status, 202);
-	assert_string_equal(response_header(&r, "Retry-After"), "1");
-	assert_string_equal(response_header(&r, "Farhand-State"), "QUEUED");
-	assert_string_equal(r.body, "{\"state\":\"QUEUED\",\"reason\":null,\"result\":null,"
-				    "\"error\":null}");
-	response_release(&r);
-	f->task.state = TASK_COMPLETED;
-	r = get(f, "/v1/tasks/" TASK_ID "/result", "Accept: text/html, */*\r\n");
-	assert_int_equal(r.status, 200);
-	assert_string_equal(response_header(&r, "Farhand-Serializer"), "pickle");
-	assert_string_equal(r.body, "{\"state\":\"COMPLETED\",\"reason\":null,\"result\":\"" PICKLE
-				    "\",\"error\":null}");
-	response_release(&r);
-	r = get(f, "/v1/tasks/" TASK_ID "/result", "Accept: application/octet-stream;q=1\r\n");
-	assert_int_equal(r.status, 200);
-	assert_string_equal(response_header(&r, "Farhand-State"), "COMPLETED");
-	assert_string_equal(response_header(&r, "Content-Type"), "application/octet-stream");
-	assert_int_equal(r.body_len, 20);
-	assert_memory_equal(r.body, f->result.value->data, 20);
-	response_release(&r);
-	expect_body(get(f, "/v1/tasks/" TASK_ID "/result",
-			"If-None-Match: \"" TASK_ID "-json\"\r\n"),
-		    304, "");
-	f->task.state = TASK_FAILED;
-	f->task.reason = REASON_EXCEPTION;
-	f->result.error_type = fh_strdup("builtins.ValueError");
-	f->result.error_message = fh_strdup("bad \xff \"quote\"\n\x01\xc3\xbc");
-	expect_body(get(f, "/v1/tasks/" TASK_ID "/result", ""), 200,
-		    "{\"state\":\"FAILED\",\"reason\":\"exception\",\"result\":\"" PICKLE
-		    "\",\"error\":{\"type\":\"builtins.ValueError\",\"message\":"
-		    "\"bad \xef\xbf\xbd \\\"quote\\\"\\n\\u0001\xc3\xbc\",\"traceback\":null,"
-		    "\"payload\":\"" PICKLE "\"}}");
-}
-
-static void old_results(void **state)
-{
-	static const struct {
-		enum task_state state;
-		enum task_reason reason;
-		const char *status, *part; /* of the pickle */
-	} made[] = {
-		{ TASK_CANCELLED, REASON_CANCELLED, "FAILED", "CancelledError" },
-		{ TASK_FAILED, REASON_TIMEOUT, "FAILED", "TimeoutError" },
-		{ TASK_FAILED, REASON_EXPIRED, "FAILED", "TimeoutError" },
-		{ TASK_FAILED, REASON_MEMORY, "FAILED", "MemoryError" },
-		{ TASK_FAILED, REASON_CRASH, "FAILED", "RuntimeError" },
-	};
-	struct fixture *f = *state;
-	expect_body(get(f, "/status/" TASK_ID "/", ""), 200,
-		    "{\"task_id\":\"" TASK_ID "\",\"status\":\"QUEUED\"}");
-	expect_body(get(f, "/result/" TASK_ID, ""), 200,
-		    "{\"task_id\":\"" TASK_ID "\",\"status\":\"QUEUED\",\"result\":\"None\"}");
-	f->task.state = TASK_RUNNING;
-	expect_body(get(f, "/status/" TASK_ID, ""), 200,
-		    "{\"task_id\":\"" TASK_ID "\",\"status\":\"RUNNING\"}");
-	f->task.state = TASK_COMPLETED;
-	expect_body(get(f, "/result/" TASK_ID, ""), 200,
-		    "{\"task_id\":\"" TASK_ID "\",\"status\":\"COMPLETED\",\"result\":\"" PICKLE
-		    "\\n\"}");
-	blob_free(&f->result.value);
-	f->result.error_message = fh_strdup("why");
-	for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
-		uint8_t pickle[256];
-		size_t len;
-		f->task.state = made[i].state;
-		f->task.reason = made[i].reason;
-		struct response r = get(f, "/result/" TASK_ID, "");
-		json_t *body = parse(&r);
-		assert_string_equal(at(body, "status"), made[i].status);
-		const char *text = at(body, "result");
-		assert_int_equal(text[strlen(text) - 1], '\n');
-		assert_int_equal(base64_decode(text, strlen(text), pickle, &len), 0);
-		assert_non_null(memmem(pickle, len, made[i].part, strlen(made[i].part)));
-		assert_non_null(memmem(pickle, len, "why", 3));
-		json_decref(body);
-		response_release(&r);
-	}
-}
-
-static void logs(void **state)
-{
-	struct fixture *f = *state;
-	expect_body(get(f, "/v1/tasks/" TASK_ID "/logs", ""), 200,
-		    "{\"stdout\":\"\",\"stdout_truncated\":false,\"stderr\":\"\","
-		    "\"stderr_truncated\":false}");
-	f->task.state = TASK_COMPLETED;
-	f->result.out = blob_copy("a\x00\xff\n", 4);
-	f->result.err = blob_copy("oops", 4);
-	f->result.err_cut = true;
-	expect_body(get(f, "/v1/tasks/" TASK_ID "/logs", ""), 200,
-		    "{\"stdout\":\"a\\u0000\xef\xbf\xbd\\n\",\"stdout_truncated\":false,"
-		    "\"stderr\":\"oops\",\"stderr_truncated\":true}");
-	struct response r = get(f, "/v1/tasks/" TASK_ID "/logs?stream=stdout", "");
-	assert_string_equal(response_header(&r, "Content-Type"), "text/plain; charset=utf-8");
-	assert_string_equal(response_header(&r, "X-Content-Type-Options"), "nosniff");
-	assert_int_equal(r.body_len, 4);
-	response_release(&r);
-	expect_body(get(f, "/v1/tasks/" TASK_ID "/logs?stream=stderr", ""), 200, "oops");
-}
-
-static void look_at_cancel(struct fixture *f, struct call *call)
-{
-	f->look_at = ((struct call_cancel *)call)->spare_running ? f : NULL;
-}
-
-static void cancelling(void **state)
-{
-	struct fixture *f = *state;
-	f->look = look_at_cancel;
-	expect_body(fixture_request(f, "DELETE", "/v1/tasks/" TASK_ID, "", NULL), 200,
-		    "{\"id\":\"" TASK_ID "\",\"state\":\"CANCELLED\"}");
-	assert_null(f->look_at);
-	expect_body(post(f, "/v1/tasks/" TASK_ID ":cancel", "{\"force\":false}"), 200,
-		    "{\"id\":\"" TASK_ID "\",\"state\":\"CANCELLED\"}");
-	assert_non_null(f->look_at);
-	f->running = true;
-	expect_body(post(f, "/v1/tasks/" TASK_ID ":cancel", ""), 202,
-		    "{\"id\":\"" TASK_ID "\",\"state\":\"RUNNING\"}");
-	assert_null(f->look_at);
-}
-
 static void groups(void **state)
 {
 	struct fixture *f = *state;
@@ -606,12 +369,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_batch_for_a_group_that_exists, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_same_key_gives_the_same_answer, set_up,
 						tear_down),
-		cmocka_unit_test_setup_teardown(waiting_for_many, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(one_task, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(results, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(old_results, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(logs, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(cancelling, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(groups, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_server_itself, set_up, tear_down),
 	};
