@@ -274,11 +274,24 @@ static void pump(struct conn *c)
 		(void)bufferevent_disable(c->bev, EV_READ);
 }
 
+/* The middle of a body stays where it is: evhttp leaves all of it in its buffer until the end, so
+ * that taking each read out from behind it would cost the square of its length. */
+static bool stays(struct conn *c, size_t added)
+{
+	if (c->phase != CONN_BODY || c->discard || added > c->chunk_left ||
+	    evbuffer_get_length(c->raw) > 0)
+		return false;
+	c->chunk_left -= added;
+	if (c->chunk_left == 0)
+		end_body(c);
+	return true;
+}
+
 /* Runs inside of the bufferevent's read, before evhttp is told. */
 void conn_on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
 	struct conn *c = arg;
-	if (c->in_tap || info->n_added == 0)
+	if (c->in_tap || info->n_added == 0 || stays(c, info->n_added))
 		return;
 	c->in_tap = true;
 	struct evbuffer *before = c->pool->scratch;
