@@ -238,6 +238,11 @@ struct conn *conn_begin(struct conn_pool *pool, struct evhttp_request *ev,
 	return c;
 }
 
+void conn_body_done(struct conn *c)
+{
+	conn_release_room(c);
+}
+
 void conn_set_exchange(struct conn *c, struct exchange *x)
 {
 	c->exchange = x;
@@ -268,6 +273,7 @@ static void on_answered(struct evhttp_request *ev, void *arg)
 	c->busy = false;
 	c->pool->busy--;
 	c->begun = false;
+	conn_release_room(c);
 	if (c->phase == CONN_LINGER) {
 		if (c->taken == c->shown)
 			(void)shutdown(bufferevent_getfd(c->bev), SHUT_WR);

@@ -35,7 +35,7 @@ struct conn_pool {
 	struct evbuffer *scratch;  /* empty between two uses */
 	size_t count;		   /* of `all` */
 	size_t busy;		   /* requests that are in work or whose answer is being written */
-	size_t reserved;	   /* bytes of unfinished bodies that were promised room */
+	size_t reserved;	   /* bytes of bodies that were promised room */
 	bool closing;		   /* answers close their connections */
 	void (*closed)(void *ctx); /* a connection has gone: there is room for one more */
 	void (*gone)(void *ctx, struct exchange *x); /* its client has gone before the answer */
@@ -61,6 +61,10 @@ struct bufferevent *conn_accept(struct conn_pool *pool);
  */
 struct conn *conn_begin(struct conn_pool *pool, struct evhttp_request *ev,
 			struct frame_fault *ret_fault);
+
+/* What came as the request's body is not kept any more: others may have its room. Otherwise that
+ * is so once the answer has left. */
+void conn_body_done(struct conn *c);
 
 /* The exchange that `gone` will name; NULL: none any more. */
 void conn_set_exchange(struct conn *c, struct exchange *x);

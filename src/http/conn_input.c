@@ -75,9 +75,9 @@ static void refuse(struct conn *c, const struct frame_fault *fault)
 	c->fault_at = ++c->shown;
 }
 
+/* Its room is kept until the answer: the bytes are still here, on their way to the disk. */
 static void end_body(struct conn *c)
 {
-	conn_release_room(c);
 	conn_set_read_room(c, 0);
 	c->phase = CONN_HEAD;
 	c->scan = (struct frame_scan){ 0 };
@@ -98,16 +98,16 @@ static bool reserve_room(struct conn *c)
 	if (c->discard || need == 0 ||
 	    (!c->head.chunked && evbuffer_get_length(c->raw) - c->head.len >= need))
 		return true;
-	/* In turn; one that is larger than all the room goes alone. */
+	/* In turn, and after the connection's own request before; one that is larger than all the
+	 * room goes alone. */
 	bool first = list_empty(&pool->starving) || pool->starving.next == &c->starving;
 	bool fits = !pool->reserved || pool->reserved + need <= pool->limits->unfinished_bytes;
-	if (!first || !fits) {
+	if (!first || !fits || c->reserved) {
 		if (list_empty(&c->starving))
 			list_push_back(&pool->starving, &c->starving);
 		return false;
 	}
 	list_remove(&c->starving);
-	FH_ASSERT_CMP(c->reserved, ==, 0);
 	c->reserved = (size_t)need;
 	pool->reserved += c->reserved;
 	return true;

@@ -151,7 +151,10 @@ void exchange_submit(struct exchange *x, struct call *call, enum call_kind kind,
 		     void (*finish)(struct exchange *x))
 {
 	const struct call_sink *sink = &x->server->config.sink;
+	struct evbuffer *body = evhttp_request_get_input_buffer(x->ev);
 	FH_ASSERT(x->conn && !x->call);
+	/* Whoever needs it has a copy. */
+	(void)evbuffer_drain(body, evbuffer_get_length(body));
 	call->kind = kind;
 	call->done = on_done;
 	call->owner = x;
@@ -165,7 +168,6 @@ void exchange_submit(struct exchange *x, struct call *call, enum call_kind kind,
 void exchange_park(struct exchange *x, struct call *call, enum call_kind kind,
 		   void (*finish)(struct exchange *x))
 {
-	struct evbuffer *body = evhttp_request_get_input_buffer(x->ev);
 	if (x->server->parked >= x->server->config.limits.parked) {
 		problem_reply_later(x, PROBLEM_LIMIT, "too many requests are waiting", 1);
 		return;
@@ -176,7 +178,7 @@ void exchange_park(struct exchange *x, struct call *call, enum call_kind kind,
 	}
 	x->parked = true;
 	x->server->parked++;
-	(void)evbuffer_drain(body, evbuffer_get_length(body));
+	conn_body_done(x->conn);
 	exchange_submit(x, call, kind, finish);
 }
 

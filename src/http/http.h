@@ -27,8 +27,9 @@ struct http_limits {
 	size_t body_bytes;	 /* any request body: 413 */
 	size_t json_bytes;	 /* a JSON body: 413 */
 	size_t payload_bytes;	 /* one pickled callable or argument tuple, decoded: 413 */
-	size_t unfinished_bytes; /* bodies that are being received, all together; a connection
-				    that would pass it is not read until there is room */
+	size_t unfinished_bytes; /* bodies of requests that are not answered, all together, but for
+				    parked ones; a connection that would pass it is not read until
+				    there is room */
 	uint32_t head_ms;	 /* first byte of a request to the end of its head */
 	uint32_t body_ms;	 /* grace for a body, plus one second for every `body_rate` bytes */
 	uint32_t body_rate;	 /* bytes a second that a client must keep up */
