@@ -1,8 +1,10 @@
 /* `farhand`: picks the subcommand. */
 #include <event2/event.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/options.h"
 #include "app/serve.h"
@@ -45,8 +47,21 @@ static int command_serve(int argc, char **argv)
 	return serve_run(&options);
 }
 
+/* A standard descriptor that is closed would be the number of what we open next, and our lines
+ * would go there. */
+static void open_standard_descriptors(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= STDIN_FILENO && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
+	open_standard_descriptors();
 	if (argc < 2) {
 		(void)fputs(help, stderr);
 		return EXIT_USAGE;

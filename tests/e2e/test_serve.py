@@ -242,6 +242,71 @@ def test_a_data_folder_that_cannot_be_is_refused(make_server: ServerMaker, tmp_p
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_the_data_is_in_the_current_folder_unless_told(make_server: ServerMaker) -> None:
+    server = make_server(slots=0, start=False)
+    at = server.args.index("--data")
+    del server.args[at:at + 2]
+    server.data = server.cwd / "farhand-data"
+    server.start()
+    task = server.client.submit(server.client.register(workload.add), 1, 1)
+    assert database(server).exists()
+    server.restart()
+    assert server.client.state(task) == "QUEUED"
+
+
+@pytest.mark.parametrize("name", ["with space", "\N{SNOWMAN} 'quoted' \"twice\"", "a?b#c%20&d",
+                                  "x" * 200, "-dash", "link"])
+def test_the_data_folder_may_have_any_name(make_server: ServerMaker, tmp_path: Path,
+                                           name: str) -> None:
+    folder = tmp_path / name
+    if name == "link":
+        (tmp_path / "target").mkdir()
+        folder.symlink_to(tmp_path / "target")
+    server = make_server("--data", str(folder), slots=1)
+    server.data = folder
+    task = server.client.submit(server.client.register(workload.add), 1, 1)
+    server.restart()
+    assert server.client.value(task) == 2
+
+
+def close_standard_descriptors() -> None:
+    os.closerange(0, 3)
+
+
+@pytest.mark.smoke
+def test_a_server_without_standard_descriptors_writes_into_no_other_file(
+        make_server: ServerMaker) -> None:
+    """What it opens must not be taken for its standard output, and logs must not end up there."""
+    server = make_server(slots=2, start=False, before=close_standard_descriptors)
+    server.launch()
+
+    def up() -> bool:
+        try:
+            return server.connect().get("/readyz").status == 200
+        except BROKEN:
+            return False
+
+    wait_until(up, "it serves")
+    client = server.client
+    task = client.submit(client.register(workload.speak), "out", "err")
+    assert client.value(task) == 6
+    logs = client.good("GET", f"/v1/tasks/{task}/logs")
+    assert (logs["stdout"], logs["stderr"]) == ("out\n", "err\n")
+    assert client.outcome(client.submit(client.register(workload.exit_at_once), 1)
+                          ).reason == "crash"
+    for number in range(3):
+        assert os.readlink(f"/proc/{server.process.pid}/fd/{number}") == "/dev/null"
+    server.before = None
+    server.restart()
+    assert server.client.value(task) == 6
+
+
+def test_a_server_whose_log_is_gone_goes_on(make_server: ServerMaker) -> None:
+    server = make_server(slots=1, start=False, wrapper=["sh", "-c", 'exec "$@" 2>/dev/full', "sh"])
+    server.start()
+    assert server.client.run(server.client.register(workload.add), 1, 2) == 3
+
+
 # ---- what the store refuses -----------------------------------------------------------------
 
 
