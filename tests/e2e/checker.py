@@ -60,7 +60,8 @@ class History:
     cancels: List[Cancel] = dataclasses.field(default_factory=list)
     reads: List[Read] = dataclasses.field(default_factory=list)
     chains: List[Chain] = dataclasses.field(default_factory=list)
-    kills: int = 0
+    kills: int = 0  # of the server
+    hits: int = 0  # of runner children
     known: List[str] = dataclasses.field(default_factory=list)  # ids, in the order of 2xx
     # the truth after the end
     finals: Dict[str, Optional[tuple]] = dataclasses.field(default_factory=dict)  # None: 404
@@ -120,10 +121,19 @@ def results_are_right(h: History) -> Iterator[str]:
             allowed = [("FAILED", "exception", f"ValueError({n})")]
         if kind_of(n) == "once":
             allowed.append(("FAILED", "worker_lost"))
+        if h.hits:
+            allowed.append(("FAILED", "crash"))
         if task in asked:
             allowed.append(("CANCELLED", "cancelled"))
         if not any(final[:len(way)] == way for way in allowed):
             yield f"task {task} (number {n}, {kind_of(n)}) ended as {final}"
+
+
+def a_killed_child_costs_one_task(h: History) -> Iterator[str]:
+    crashed = sum(final is not None and final[:2] == ("FAILED", "crash")
+                  for final in h.finals.values())
+    if crashed > h.hits:
+        yield f"{crashed} tasks crashed, {h.hits} children were killed"
 
 
 def what_was_read_never_changes(h: History) -> Iterator[str]:
@@ -205,7 +215,7 @@ def runs_are_bounded(h: History) -> Iterator[str]:
         if final and final[0] == "COMPLETED" and not times.get(n):
             yield f"number {n} is COMPLETED and has never run"
         if kind_of(n) == "fail" and final and final[0] == "FAILED":
-            if len(times.get(n, [])) < RETRIES + 1:
+            if len(times.get(n, [])) < RETRIES + 1 and not h.hits:
                 yield f"number {n} was given up after {len(times.get(n, []))} runs"
 
 
@@ -232,7 +242,8 @@ def waiting_by_cursor_misses_nothing(h: History) -> Iterator[str]:
 
 
 RULES: List[Rule] = [
-    accepted_is_there_and_final, ids_are_told_once, results_are_right, what_was_read_never_changes,
+    accepted_is_there_and_final, ids_are_told_once, results_are_right,
+    a_killed_child_costs_one_task, what_was_read_never_changes,
     cancelled_stays_cancelled, refused_left_nothing, nothing_was_made_up,
     a_key_means_one_submission, runs_are_bounded, delayed_is_not_early,
     waiting_by_cursor_misses_nothing,

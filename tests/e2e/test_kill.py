@@ -5,6 +5,7 @@ what the clients were told against what is there.
     SEED=7        of everything random but the scheduling of the machine
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -39,6 +40,7 @@ def kill_again_and_again(server: Server, history: History, actors: List[Actor], 
         return sum(actor.answers for actor in actors)
 
     def enough(target: int) -> bool:
+        assert server.process.poll() is None, "the server has ended by itself"
         return answers() >= target or any(actor.failure for actor in actors)
 
     while history.kills < kills:
@@ -82,7 +84,9 @@ def stop_all(actors: List[Actor]) -> None:
 
 
 @pytest.mark.smoke
-def test_the_server_is_killed_again_and_again(make_server: ServerMaker, tmp_path: Path) -> None:
+@pytest.mark.parametrize("children_too", [False, True])
+def test_the_server_is_killed_again_and_again(make_server: ServerMaker, tmp_path: Path,
+                                              children_too: bool) -> None:
     server = make_server("--max-queued", str(QUEUE), slots=2)
     noted = tmp_path / "noted"
     function = server.client.register(workload.deed)
@@ -94,10 +98,13 @@ def test_the_server_is_killed_again_and_again(make_server: ServerMaker, tmp_path
         *(Waiter(server, history, f"{SEED}.w{n}") for n in range(2))]
     for actor in actors:
         actor.start()
+    trouble = Trouble(server, signal.SIGKILL, SEED)
     try:
-        kill_again_and_again(server, history, actors, KILLS, random.Random(SEED))
+        with trouble if children_too else contextlib.nullcontext():
+            kill_again_and_again(server, history, actors, KILLS, random.Random(SEED))
     finally:
         stop_all(actors)
+    history.hits = trouble.hits
     server.restart()
     learn_the_truth(history, server.client, noted)
     for actor in actors:
@@ -282,6 +289,7 @@ SPOILT: Dict[str, Callable[[History], Any]] = {
     "results_are_right": lambda h: h.finals.update(a=("COMPLETED", None, -1)),
     "results_are_right ": lambda h: h.finals.update(a=("FAILED", "worker_lost", "x")),
     "results_are_right  ": lambda h: h.finals.update(c=("CANCELLED", "cancelled", "x")),
+    "a_killed_child_costs_one_task": lambda h: h.finals.update(a=("FAILED", "crash", "x")),
     "what_was_read_never_changes": lambda h: h.reads.append(Read("a", ("COMPLETED", None, 5))),
     "cancelled_stays_cancelled": lambda h: h.cancels.append(Cancel("a", 200, 12.0)),
     "cancelled_stays_cancelled ": lambda h: h.executions.append(
