@@ -232,9 +232,13 @@ void harness_run(struct harness *h, unsigned slot, uint64_t job, const char *nam
 const struct task_result *harness_result(struct harness *h, unsigned slot, uint64_t job,
 					 const char *name, const char *args)
 {
-	harness_wait(h, h->up[slot]);
-	harness_run(h, slot, job, name, args);
-	harness_wait(h, h->jobs[job].finished);
+	/* A child may go before it has begun the job, which then comes back and is run again. */
+	do {
+		h->jobs[job].returned = 0;
+		harness_wait(h, h->up[slot]);
+		harness_run(h, slot, job, name, args);
+		harness_wait(h, h->jobs[job].finished || h->jobs[job].returned);
+	} while (!h->jobs[job].finished);
 	return &h->jobs[job].result;
 }
 
