@@ -10,17 +10,16 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "app/env.h"
 #include "base/assert.h"
 #include "dispatch/dispatch.h"
 #include "farhand/version.h"
@@ -52,47 +51,6 @@ struct server {
 	bool flushed;
 	int status;
 };
-
-static int64_t now_us(void *env)
-{
-	struct timespec t;
-	(void)env;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
-}
-
-static int64_t wall_ms(void *env)
-{
-	struct timespec t;
-	(void)env;
-	(void)clock_gettime(CLOCK_REALTIME, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
-/* Random bits by the kilobyte: one call of the library for many ids. */
-static uint64_t random_bits(void *env)
-{
-	static uint64_t pool[128];
-	static unsigned left;
-	(void)env;
-	if (left == 0) {
-		if (RAND_bytes((unsigned char *)pool, sizeof pool) != 1)
-			fh_assert_fail(__FILE__, __LINE__, "RAND_bytes", "no randomness");
-		left = sizeof pool / sizeof *pool;
-	}
-	return pool[--left];
-}
-
-static void log_line(void *env, const char *line)
-{
-	char when[32];
-	time_t t = time(NULL);
-	struct tm tm;
-	(void)env;
-	(void)gmtime_r(&t, &tm);
-	(void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	(void)fprintf(stderr, "%s farhand: %s\n", when, line);
-}
 
 static int fail(const char *line)
 {
@@ -135,7 +93,7 @@ static void set_timer(struct server *s)
 	(void)event_del(s->timer);
 	if (next_us == INT64_MAX)
 		return;
-	int64_t wait_us = next_us - now_us(NULL);
+	int64_t wait_us = next_us - env_now_us(NULL);
 	if (wait_us < 0)
 		wait_us = 0;
 	struct timeval tv = { wait_us / 1000000, wait_us % 1000000 };
@@ -211,7 +169,7 @@ static void on_grace(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	log_line(NULL, "the grace is over: running tasks are ended and will run again");
+	env_log(NULL, "the grace is over: running tasks are ended and will run again");
 	end(arg, EXIT_SUCCESS);
 }
 
@@ -225,7 +183,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 		end(s, EXIT_SUCCESS);
 		return;
 	}
-	log_line(NULL, "stopping: running tasks may end, queued ones stay stored");
+	env_log(NULL, "stopping: running tasks may end, queued ones stay stored");
 	s->phase = STOPPING;
 	http_server_set_ready(s->http, false);
 	http_server_close_listener(s->http);
@@ -238,13 +196,13 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 /* The pool says more than the transport does: that its Python cannot be started. */
 static void agent_says(void *ctx, const char *line)
 {
-	log_line(NULL, line);
+	env_log(NULL, line);
 	dispatch_wakes(ctx);
 }
 
 static int open_store(struct server *s, struct store_recovery *recovery, struct fh_err *err)
 {
-	struct store_config config = { .wake = store_wakes, .ctx = s, .now_ms = wall_ms(NULL) };
+	struct store_config config = { .wake = store_wakes, .ctx = s, .now_ms = env_wall_ms(NULL) };
 	s->committed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->committed_fd < 0)
 		return fh_err_set(err, FH_EIO, "eventfd: %s", strerror(errno));
@@ -259,11 +217,11 @@ static int start_dispatch(struct server *s, const struct store_recovery *recover
 		.recovery = recovery,
 		.default_timeout_ms = s->options->task_timeout_ms,
 		.env = s,
-		.now_us = now_us,
-		.wall_ms = wall_ms,
-		.random = random_bits,
+		.now_us = env_now_us,
+		.wall_ms = env_wall_ms,
+		.random = env_random,
 		.wake = dispatch_wakes,
-		.log = log_line,
+		.log = env_log,
 	};
 	config.limits.live_max = s->options->queued_max;
 	config.limits.live_bytes_max = s->options->queued_bytes_max;
@@ -293,7 +251,7 @@ static int start_agent(struct server *s, struct fh_err *err)
 		.log = agent_says,
 	};
 	struct fh_id_gen gen = { 0 };
-	config.instance = fh_id_next(&gen, (uint64_t)wall_ms(NULL), random_bits(NULL));
+	config.instance = fh_id_next(&gen, (uint64_t)env_wall_ms(NULL), env_random(NULL));
 	int ret = agent_new(&config, &s->agent, err);
 	if (ret == 0)
 		s->worker_end = NULL;
@@ -308,8 +266,8 @@ static int start_http(struct server *s, struct fh_err *err)
 		.port = s->options->port,
 		.sink = dispatch_sink(s->dispatch),
 		.limits = HTTP_LIMITS_DEFAULT,
-		.now_ms = wall_ms,
-		.random = random_bits,
+		.now_ms = env_wall_ms,
+		.random = env_random,
 		.version = FH_VERSION,
 	};
 	return http_server_new(&config, &s->http, err);
@@ -350,7 +308,7 @@ static int start(struct server *s, struct fh_err *err)
 		char line[128];
 		(void)snprintf(line, sizeof line, "%llu accepted tasks are not final yet",
 			       (unsigned long long)recovery.live);
-		log_line(NULL, line);
+		env_log(NULL, line);
 	}
 	return ret;
 }
