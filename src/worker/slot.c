@@ -41,16 +41,15 @@ void session_slots_release(struct session *s)
 
 /* ---- what the head of a pipe is due for ---- */
 
-/* When the head's STARTED is due: at once if it is alone, late if it is short. A short one counts
- * as begun by being first; its child is told not to say so. */
+/* When the head's STARTED is due: not before it has begun; of a short one late, because most are
+ * over by then. To be first in a pipe is not to have begun: the child may still be busy with its
+ * own affairs. */
 static int64_t report_us(const struct session_slot *slot)
 {
 	const struct session_job *head = slot->head;
-	if (head->reported)
+	if (head->reported || !head->begun_us)
 		return INT64_MAX;
-	if (head->ahead)
-		return slot->head_us + SESSION_STARTED_US;
-	return head->begun_us ? head->begun_us : INT64_MAX;
+	return head->ahead ? slot->head_us + SESSION_STARTED_US : head->begun_us;
 }
 
 /* The limit counts from the moment when the child said that it began; before that, from the moment

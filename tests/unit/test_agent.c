@@ -208,6 +208,7 @@ static void an_overdue_task_is_stolen_from(void **state)
 	assign(&p, 2, true);
 	assign(&p, 3, true);
 	assert_int_equal(runner_model_len(runner_model(), 0), 2);
+	runner_model_started(runner_model(), 0);
 	pool_until(&p, runner_model_steals(runner_model()) == 1);
 	assert_int_equal(p.got[WIRE_STARTED], 1);
 	runner_model_return(runner_model(), 0);

@@ -97,6 +97,7 @@ static void an_overdue_task_loses_its_pipe(void **state)
 	for (unsigned task = 1; task <= 3; task++)
 		assign_ahead(&f, task, 2);
 	assign_ahead(&f, 4, 2);
+	happen_to_task(&f, SESSION_EV_STARTED, 0, 1);
 	discard(&f);
 	assert_true(session_next_us(f.s) <= f.now_us + SESSION_STARTED_US);
 	pass(&f, SESSION_STARTED_US);
@@ -111,6 +112,7 @@ static void an_overdue_task_loses_its_pipe(void **state)
 	happen_to_task(&f, SESSION_EV_RETURNED, 0, 4);
 	expect(&f, "run 2 @1; run 3 @1; run 4 @1");
 	assert_int_equal(stats_of(&f).returned, 3);
+	happen_to_task(&f, SESSION_EV_STARTED, 1, 5);
 	pass(&f, 10 * SESSION_OVERDUE_US);
 	expect(&f, "started 5; steal @1");
 	finish(&f, 0, 1, REASON_NONE, 1);
@@ -149,13 +151,27 @@ static void a_quick_task_is_not_said_to_have_started(void **state)
 	pass(&f, SESSION_STARTED_US - 1);
 	finish(&f, 0, 1, REASON_NONE, 1);
 	expect(&f, "run 1 @0; run 2 @0; result 1 COMPLETED");
+	happen_to_task(&f, SESSION_EV_STARTED, 0, 2);
 	pass(&f, SESSION_STARTED_US - 1);
 	expect(&f, "");
 	pass(&f, 1);
 	expect(&f, "started 2");
 	pass(&f, SESSION_STARTED_US);
-	happen_to_task(&f, SESSION_EV_STARTED, 0, 2);
 	expect(&f, "");
+	fixture_release(&f);
+}
+
+static void a_task_has_started_when_its_child_says_so(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	assign_ahead(&f, 1, 2);
+	expect(&f, "run 1 @0");
+	pass(&f, 2 * SESSION_STARTED_US); /* the first in its pipe, and not begun */
+	expect(&f, "");
+	happen_to_task(&f, SESSION_EV_STARTED, 0, 1);
+	expect(&f, "started 1");
 	fixture_release(&f);
 }
 
@@ -207,6 +223,7 @@ static void a_limit_ends_the_head_of_a_pipe_only(void **state)
 							 .ahead = true });
 	pass(&f, 3999);
 	finish(&f, 0, 1, REASON_NONE, 1);
+	happen_to_task(&f, SESSION_EV_STARTED, 0, 2);
 	discard(&f);
 	pass(&f, 3999);
 	expect(&f, "started 2");
@@ -366,6 +383,7 @@ int main(void)
 		cmocka_unit_test(an_overdue_task_loses_its_pipe),
 		cmocka_unit_test(what_is_returned_keeps_its_age),
 		cmocka_unit_test(a_quick_task_is_not_said_to_have_started),
+		cmocka_unit_test(a_task_has_started_when_its_child_says_so),
 		cmocka_unit_test(a_limit_counts_from_the_start),
 		cmocka_unit_test(a_limit_ends_a_child_that_never_begins),
 		cmocka_unit_test(a_limit_ends_the_head_of_a_pipe_only),
