@@ -16,6 +16,7 @@ struct submission {
 	struct dispatch *d;
 	struct call_submit *call;
 	uint64_t request;
+	int refusal;		 /* why the core took none of it */
 	uint32_t looked_up;	 /* items whose function is settled */
 	uint32_t count;		 /* items that go to the store */
 	struct core_spec *specs; /* of those */
@@ -189,6 +190,17 @@ static void take_places(struct submission *s)
 	s->d->totals.accepted_total += s->count;
 }
 
+/* The key was used before: the first answer is given again. */
+static void replay(struct submission *s)
+{
+	struct call_submit *c = s->call;
+	c->idempotency.ret_replayed = true;
+	c->idempotency.ret_status = s->idempotency.ret_status;
+	c->idempotency.ret_location = s->idempotency.ret_location;
+	c->idempotency.ret_body = s->idempotency.ret_response;
+	submission_end(s, 0);
+}
+
 static void stored(struct store_op *op)
 {
 	struct submission *s = (struct submission *)op;
@@ -204,16 +216,22 @@ static void stored(struct store_op *op)
 	if (ok)
 		return; /* CORE_DO_REPLY has ended it */
 	(void)dispatch_request_take(d, s->request);
-	struct call_submit *c = s->call;
 	if (op->ret == FH_EREPLAY) {
-		c->idempotency.ret_replayed = true;
-		c->idempotency.ret_status = s->idempotency.ret_status;
-		c->idempotency.ret_location = s->idempotency.ret_location;
-		c->idempotency.ret_body = s->idempotency.ret_response;
-	} else if (op->ret == FH_ENOTFOUND) {
-		(void)fh_err_set(&c->call.err, op->ret, "no such group");
+		replay(s);
+		return;
 	}
-	submission_end(s, op->ret == FH_EREPLAY ? 0 : op->ret);
+	if (op->ret == FH_ENOTFOUND)
+		(void)fh_err_set(&s->call->call.err, op->ret, "no such group");
+	submission_end(s, op->ret);
+}
+
+static void use_key(struct submission *s)
+{
+	const struct call_idempotency *i = &s->call->idempotency;
+	if (!i->key)
+		return;
+	idempotency_fill(s->d, i, &s->idempotency);
+	s->op.idempotency = &s->idempotency;
 }
 
 static void persist(struct submission *s)
@@ -224,11 +242,37 @@ static void persist(struct submission *s)
 	s->op.new_group = c->new_group;
 	s->op.items = s->items;
 	s->op.count = s->count;
-	if (c->idempotency.key) {
-		idempotency_fill(s->d, &c->idempotency, &s->idempotency);
-		s->op.idempotency = &s->idempotency;
-	}
+	use_key(s);
 	dispatch_op(s->d, &s->op.op, STORE_SUBMIT, stored);
+}
+
+static void key_looked_up(struct store_op *op)
+{
+	struct submission *s = (struct submission *)op;
+	dispatch_op_done(s->d);
+	if (op->ret == FH_EREPLAY)
+		replay(s);
+	else
+		submission_end(s, op->ret == FH_ENOTFOUND ? s->refusal : op->ret);
+}
+
+/* There is no room. But "nothing was accepted" is true of a key only if no earlier request with it
+ * was: its client may not have heard the answer. */
+static void reject(struct submission *s, const struct core_action *a)
+{
+	struct call *c = &s->call->call;
+	s->refusal = a->request.error;
+	s->d->totals.rejected_total += s->count;
+	c->retry_after_s = a->request.retry_after_s;
+	(void)fh_err_set(&c->err, s->refusal, "%s: %u tasks were not accepted; try again later",
+			 fh_error_text(s->refusal), s->count);
+	if (!s->call->idempotency.key) {
+		submission_end(s, s->refusal);
+		return;
+	}
+	use_key(s);
+	s->op.only_key = true;
+	dispatch_op(s->d, &s->op.op, STORE_SUBMIT, key_looked_up);
 }
 
 void submit_perform(struct dispatch *d, const struct core_action *a)
@@ -239,13 +283,8 @@ void submit_perform(struct dispatch *d, const struct core_action *a)
 		persist(s);
 		break;
 	case CORE_DO_REJECT:
-		d->totals.rejected_total += s->count;
 		(void)dispatch_request_take(d, a->request.request);
-		s->call->call.retry_after_s = a->request.retry_after_s;
-		(void)fh_err_set(&s->call->call.err, a->request.error,
-				 "the queue is full: %u tasks were not accepted; try again later",
-				 s->count);
-		submission_end(s, a->request.error);
+		reject(s, a);
 		break;
 	case CORE_DO_REPLY:
 		(void)dispatch_request_take(d, a->request.request);

@@ -130,8 +130,8 @@ int mem_submit(struct mem *m, struct store_submit *call)
 	struct list made;
 	list_init(&made);
 	int ret = mem_key_check(m, call->idempotency);
-	if (ret)
-		return ret;
+	if (ret || call->only_key)
+		return ret ? ret : FH_ENOTFOUND;
 	ret = submit_group(m, call, &group);
 	if (ret)
 		return ret;

@@ -225,6 +225,8 @@ static int insert_tasks(struct db *db, const struct store_submit *call)
 int db_submit(struct db *db, struct store_submit *call)
 {
 	int ret = check_key(db, call->idempotency);
+	if (!ret && call->only_key)
+		return FH_ENOTFOUND;
 	if (!ret)
 		ret = check_group(db, call);
 	if (!ret)

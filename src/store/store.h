@@ -110,6 +110,7 @@ struct store_submit {
 	const struct store_submit_item *items;
 	uint32_t count;
 	struct store_idempotency *idempotency; /* or NULL */
+	bool only_key; /* stores nothing: FH_EREPLAY, FH_ECONFLICT, or FH_ENOTFOUND: no such key */
 };
 
 struct store_finish_item {

@@ -282,6 +282,22 @@ void an_idempotency_key_replays_the_first_answer(void **state)
 	assert_null(i.ret_response);
 }
 
+void an_idempotency_key_can_be_looked_up(void **state)
+{
+	struct fixture *f = *state;
+	struct task_rec task = new_task(f);
+	struct store_idempotency i = new_key("key", 0, 1), other = new_key("key", 0, 2);
+	struct store_submit look = { .op.kind = STORE_SUBMIT, .idempotency = &i, .only_key = true };
+	for (int n = 0; n < 2; n++)
+		assert_int_equal(fixture_run(f, &look.op), FH_ENOTFOUND); /* nothing is stored */
+	assert_int_equal(submit_with(f, NULL, &task, &i), 0);
+	assert_int_equal(fixture_run(f, &look.op), FH_EREPLAY);
+	assert_int_equal(i.ret_status, 201);
+	store_op_release(&look.op);
+	look.idempotency = &other;
+	assert_int_equal(fixture_run(f, &look.op), FH_ECONFLICT);
+}
+
 void an_idempotency_key_with_another_request_conflicts(void **state)
 {
 	struct fixture *f = *state;

@@ -16,6 +16,7 @@
 	X(an_idempotency_key_replays_the_first_answer)         \
 	X(an_idempotency_key_with_another_request_conflicts)   \
 	X(an_idempotency_key_belongs_to_an_account)            \
+	X(an_idempotency_key_can_be_looked_up)                 \
 	X(a_refused_call_leaves_no_idempotency_key)            \
 	X(a_group_has_idempotency_too)                         \
 	X(calls_are_done_in_the_order_of_submission)           \

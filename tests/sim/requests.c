@@ -175,6 +175,8 @@ static void submit_done(struct call *call)
 		break;
 	case FH_EFULL:
 		MUST(w, call->retry_after_s > 0, "a full queue, and no word when to try again");
+		MUST(w, !r->keyed || !r->durable_try,
+		     "request %u is refused, and is stored under its key", r->index);
 		oracle_refused(w->oracle, &f->submit);
 		/* The clients of a small queue are impatient. */
 		r->send_us = w->now_us + 1000 + rng_below(&w->rng, call->retry_after_s * 100000);
