@@ -12,23 +12,27 @@ int cache_init(struct dispatch *d)
 	return map_init(&d->cache_ids);
 }
 
-static size_t text_len(const char *s)
+/* What an allocation costs beyond its bytes, in glibc: a header, and rounding up to 16. */
+enum { ALLOCATION = 24 };
+
+static size_t text_bytes(const char *s)
 {
-	return s ? strlen(s) : 0;
+	return s ? strlen(s) + 1 + ALLOCATION : 0;
 }
 
-static size_t blob_len(const struct blob *b)
+static size_t blob_bytes(const struct blob *b)
 {
-	return b ? sizeof *b + b->len : 0;
+	return b ? sizeof *b + b->len + ALLOCATION : 0;
 }
 
 static size_t size_of(const struct finished *f)
 {
 	const struct task_result *r = &f->result;
-	return sizeof *f + sizeof(struct map_slot) * 2 + text_len(f->rec.function_name) +
-	       text_len(f->rec.options.tags) + text_len(f->rec.options.retry_classes) +
-	       blob_len(r->value) + blob_len(r->out) + blob_len(r->err) + text_len(r->error_type) +
-	       text_len(r->error_message) + text_len(r->traceback);
+	return sizeof *f + ALLOCATION + sizeof(struct map_slot) * 2 +
+	       text_bytes(f->rec.function_name) + text_bytes(f->rec.options.tags) +
+	       text_bytes(f->rec.options.retry_classes) + blob_bytes(r->value) +
+	       blob_bytes(r->out) + blob_bytes(r->err) + text_bytes(r->error_type) +
+	       text_bytes(r->error_message) + text_bytes(r->traceback);
 }
 
 static void drop(struct dispatch *d, struct finished *f)
