@@ -43,10 +43,13 @@ static void take_cursor(struct json_in *in, const json_t *value, void *target)
 	struct wait_fields *f = target;
 	const char *text = json_string_value(value);
 	size_t len = text ? strlen(text) : 0;
-	if (len == 0 || len > 16 || strspn(text, "0123456789abcdef") != len)
+	uint64_t seq = UINT64_MAX;
+	if (len > 0 && len <= 16 && strspn(text, "0123456789abcdef") == len)
+		seq = strtoull(text, NULL, 16);
+	if (seq > INT64_MAX) /* the store counts no further */
 		json_in_error(in, "not a cursor that this server has given");
 	else
-		f->call->after_seq = strtoull(text, NULL, 16);
+		f->call->after_seq = seq;
 }
 
 static void take_mode(struct json_in *in, const json_t *value, void *target)
