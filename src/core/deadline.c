@@ -75,12 +75,14 @@ void deadline_due_known(struct core *c, int64_t next_due_us)
 	c->next_due_us = next_due_us && next_due_us < soon ? soon : next_due_us;
 }
 
+/* What went back to the store while it looked was still claimed, so the answer does not count it,
+ * and what was noted then must stay. */
 void deadline_expiry_known(struct core *c, int64_t next_expiry_us, bool dropped)
 {
 	int64_t soon = c->now_us + (dropped ? 0 : EXPIRY_AGAIN_US);
 	FH_ASSERT(c->expiring);
 	c->expiring = false;
-	c->next_expiry_us = next_expiry_us && next_expiry_us < soon ? soon : next_expiry_us;
+	deadline_expiry_at(c, next_expiry_us && next_expiry_us < soon ? soon : next_expiry_us);
 }
 
 static void run_tasks(struct core *c)

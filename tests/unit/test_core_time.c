@@ -75,6 +75,34 @@ static void the_backlog_expires_in_the_store(void **state)
 	assert_int_equal(counts.live, 4);
 }
 
+/* The store looks at its queue before the task is back in it. */
+static void what_goes_back_while_the_store_looks_still_expires(void **state)
+{
+	struct bench *b = *state;
+	int64_t expires_us = b->now_us + 9000;
+	for (uint32_t n = 1; n <= 5; n++) {
+		struct core_spec spec = spec_of(n);
+		spec.expires_us = n == 5 ? b->now_us + 3000 : n == 4 ? expires_us : 0;
+		submit(b, spec);
+		expect(b, CORE_DO_PERSIST);
+		stored(b);
+	}
+	bench_pass(b, 3000);
+	expect(b, CORE_DO_EXPIRE_BACKLOG);
+	struct core_spec urgent = spec_of(6);
+	urgent.priority = 5;
+	submit(b, urgent);
+	assert_int_equal(number_of(expect(b, CORE_DO_UNCLAIM)->id), 4);
+	expect(b, CORE_DO_PERSIST);
+	stored(b);
+	struct core_event ev = { .kind = CORE_EV_DROPPED, .dropped = { 1, 10, 0, true } };
+	bench_step(b, ev);
+	expect_none(b);
+	assert_int_equal(core_next_us(b->core), expires_us);
+	bench_pass(b, 6000);
+	expect(b, CORE_DO_EXPIRE_BACKLOG);
+}
+
 static void a_silent_session_is_lost_and_a_heard_one_is_not(void **state)
 {
 	struct bench *b = *state;
@@ -292,6 +320,7 @@ int main(void)
 		core_test(a_waiting_task_expires),
 		core_test(a_leased_task_that_was_not_begun_expires_a_running_one_does_not),
 		core_test(the_backlog_expires_in_the_store),
+		core_test(what_goes_back_while_the_store_looks_still_expires),
 		core_test(a_silent_session_is_lost_and_a_heard_one_is_not),
 		core_test(a_pause_of_ours_buries_nobody),
 		core_test(cancelling_what_waits_is_answered_when_durable),
