@@ -57,13 +57,24 @@ static void render_single(struct call_submit *c)
 	text_release(&t);
 }
 
+/* 201, or 202 for a client that prefers to hear that its task is only under way (RFC 7240). */
+static void reply_created(struct exchange *x, struct call_idempotency *own)
+{
+	const char *prefer = exchange_header(x, "Prefer");
+	if (prefer && strcasestr(prefer, "respond-async") && own->status == 201) {
+		exchange_set_header(x, "Preference-Applied", "respond-async");
+		own->status = 202;
+	}
+	idempotency_reply(x, own);
+}
+
 static void submitted(struct exchange *x)
 {
 	struct submit_request *r = (struct submit_request *)x;
 	if (r->call.call.ret)
 		problem_reply_call(x, &r->call.call);
 	else
-		idempotency_reply(x, &r->call.idempotency);
+		reply_created(x, &r->call.idempotency);
 }
 
 int submit_single(struct submit_request *r, struct task_fields *own_fields,

@@ -93,15 +93,34 @@ static void read_task(struct exchange *x, const struct read_query *takes, unsign
 	query_release(&q);
 }
 
+/* True and answered: the client knows what `tag` names. */
+static bool reply_known(struct exchange *x, const char *tag)
+{
+	exchange_set_header(x, "ETag", tag);
+	const char *known = exchange_header(x, "If-None-Match");
+	if (!known || !strstr(known, tag))
+		return false;
+	exchange_reply_blob(x, 304, NULL, NULL);
+	return true;
+}
+
 static void task_got(struct exchange *x)
 {
 	struct task_request *r = (struct task_request *)x;
+	const struct task_rec *task = r->call.ret_task;
 	struct text t = { 0 };
+	char id[FH_ID_TEXT], tag[96];
 	if (r->call.call.ret) {
 		problem_reply_call(x, &r->call.call);
 		return;
 	}
-	render_task(&t, r->call.ret_task, NULL, TASK_FIELDS_RECORD);
+	/* Weak: once the result is purged, its exact times are gone. */
+	fh_id_format(task->id, id);
+	(void)snprintf(tag, sizeof tag, "W/\"%s-%u-%s\"", id, task->attempt,
+		       task_state_name(task->state));
+	if (reply_known(x, tag))
+		return;
+	render_task(&t, task, r->call.ret_result, TASK_FIELDS_RECORD);
 	exchange_reply_json(x, 200, &t);
 }
 
@@ -117,13 +136,8 @@ static bool reply_unchanged(struct exchange *x, const struct task_rec *task, boo
 	char id[FH_ID_TEXT], tag[64];
 	fh_id_format(task->id, id);
 	(void)snprintf(tag, sizeof tag, "\"%s-%s\"", id, octets ? "raw" : "json");
-	exchange_set_header(x, "ETag", tag);
 	exchange_set_header(x, "Vary", "Accept");
-	const char *known = exchange_header(x, "If-None-Match");
-	if (!known || !strstr(known, tag))
-		return false;
-	exchange_reply_blob(x, 304, NULL, NULL);
-	return true;
+	return reply_known(x, tag);
 }
 
 /* What the bytes of a result are written with; its reader needs no other library. */

@@ -2,6 +2,7 @@
 server."""
 
 import datetime
+import re
 import socket
 import threading
 import time
@@ -444,6 +445,8 @@ def test_the_times_of_a_task_are_in_order(server: Server) -> None:
                                   ("created_at", "started_at", "finished_at"))
     assert created <= started + 0.001 and started + 0.05 <= finished + 0.002
     assert found["timings"]["run_s"] >= 0.05
+    assert found["timings"]["deserialize_s"] > 0 and found["timings"]["serialize_s"] > 0
+    assert re.fullmatch(r"cp3\d+", found["runtime"])
 
 
 # ---- cancelling -----------------------------------------------------------------------------

@@ -64,7 +64,7 @@ static void answer_submit(struct fixture *f, struct call_submit *c)
 static void answer_get_task(struct fixture *f, struct call_get_task *c)
 {
 	c->ret_task = &f->task;
-	c->ret_result = task_state_is_final(f->task.state) && c->want ? &f->result : NULL;
+	c->ret_result = task_state_is_final(f->task.state) ? &f->result : NULL;
 }
 
 static void answer_stats(struct call_stats *c)

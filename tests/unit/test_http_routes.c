@@ -151,6 +151,18 @@ static void a_task_with_all_its_options(void **state)
 	response_release(&r);
 }
 
+static void a_task_that_is_only_under_way(void **state)
+{
+	struct fixture *f = *state;
+	struct response r =
+		fixture_request(f, "POST", "/v1/tasks",
+				JSON_TYPE "Prefer: wait=1, respond-async\r\n", "{" TASK "}");
+	assert_int_equal(r.status, 202);
+	assert_string_equal(response_header(&r, "Preference-Applied"), "respond-async");
+	assert_non_null(response_header(&r, "Location"));
+	response_release(&r);
+}
+
 static void a_task_from_raw_bytes(void **state)
 {
 	struct fixture *f = *state;
@@ -364,6 +376,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(functions, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_are_decoded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_task_with_all_its_options, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_task_that_is_only_under_way, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_task_from_raw_bytes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_batch_with_problems_among_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_batch_for_a_group_that_exists, set_up, tear_down),

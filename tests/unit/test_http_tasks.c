@@ -71,8 +71,21 @@ static void one_task(void **state)
 	assert_string_equal(at(body, "state"), "QUEUED");
 	assert_string_equal(at(body, "function_name"), "f");
 	assert_string_equal(at(body, "timings.queue_s"), "null");
+	assert_string_equal(response_header(&r, "ETag"), "W/\"" TASK_ID "-0-QUEUED\"");
 	json_decref(body);
 	response_release(&r);
+	f->look = NULL;
+	f->task.state = TASK_COMPLETED;
+	r = get(f, "/v1/tasks/" TASK_ID, "If-None-Match: W/\"" TASK_ID "-0-QUEUED\"\r\n");
+	assert_int_equal(r.status, 200);
+	body = parse(&r);
+	assert_string_equal(at(body, "runtime"), "cp311");
+	assert_memory_equal(at(body, "timings.run_s"), "5.0", 3); /* millionths, by the result */
+	json_decref(body);
+	response_release(&r);
+	expect_body(get(f, "/v1/tasks/" TASK_ID,
+			"If-None-Match: W/\"" TASK_ID "-0-COMPLETED\"\r\n"),
+		    304, "");
 }
 
 static void results(void **state)
