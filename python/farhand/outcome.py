@@ -125,8 +125,11 @@ def _original(encoded: Any, error: Mapping[str, Any], task_id: str) -> BaseExcep
         try:
             exception = pickle.loads(binascii.a2b_base64(encoded))
             if isinstance(exception, BaseException):
-                return exception
-            trouble = f"; what came is a {type(exception).__name__}"
+                if not _stands_in(exception, error):
+                    return exception
+                trouble = "; it cannot be rebuilt from its own pickle"
+            else:
+                trouble = f"; what came is a {type(exception).__name__}"
         except Exception as problem:
             trouble = f"; it cannot be rebuilt here: {type(problem).__name__}: {problem}"
     type_name, text = str(error.get("type") or "an exception"), str(error.get("message") or "")
@@ -137,6 +140,12 @@ def _original(encoded: Any, error: Mapping[str, Any], task_id: str) -> BaseExcep
         reason="exception",
         task_id=task_id,
     )
+
+
+def _stands_in(exception: BaseException, error: Mapping[str, Any]) -> bool:
+    """Whether the runner sent a RuntimeError instead of one that no pickle can hold."""
+    name = error.get("type")
+    return type(exception) is RuntimeError and name not in (None, "builtins.RuntimeError")
 
 
 def _note(exception: BaseException, task_id: str, attempt: Any) -> None:

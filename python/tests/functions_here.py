@@ -53,6 +53,21 @@ def trouble(*args):
     raise Trouble(*args)
 
 
+class TwoArguments(Exception):
+    """What pickle remembers of it, its args, is one argument too few for it."""
+
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def two_arguments():
+    raise TwoArguments(1, 2)
+
+
+def raise_runtime_error():
+    raise RuntimeError("as it is")
+
+
 def unloadable():
     raise Unloadable("one", two="two")
 

@@ -66,6 +66,18 @@ def test_an_exception_that_cannot_be_rebuilt(far):
     assert "raise Unloadable" in error.__cause__.text
 
 
+def test_an_exception_that_no_pickle_can_hold(far):
+    error = far.submit(here.two_arguments).exception(20)
+    assert type(error) is RemoteError
+    assert (error.type_name, error.text) == ("functions_here.TwoArguments", "1 and 2")
+    assert "cannot be rebuilt" in str(error) and "raise TwoArguments" in error.__cause__.text
+
+
+def test_a_runtime_error_stays_one(far):
+    error = far.submit(here.raise_runtime_error).exception(20)
+    assert type(error) is RuntimeError and error.args == ("as it is",)
+
+
 def test_system_exit_is_an_exception_like_others(far):
     assert isinstance(far.submit(sys.exit, 3).exception(20), SystemExit)
     assert far.submit(pow, 2, 2).result(20) == 4
