@@ -19,9 +19,10 @@ enum {
 	FACTOR_MAX = 1000,
 };
 
-#define TIMEOUT_MAX_MS INT64_C(4000000000)   /* 46 days; it is kept in 32 bits */
-#define BACKOFF_MAX_MS INT64_C(604800000)    /* a week */
-#define EXPIRES_MAX_MS INT64_C(315360000000) /* ten years */
+#define TIMEOUT_MAX_MS INT64_C(4000000000)    /* 46 days; it is kept in 32 bits */
+#define BACKOFF_MAX_MS INT64_C(604800000)     /* a week */
+#define EXPIRES_MAX_MS INT64_C(315360000000)  /* ten years */
+#define DELAY_MAX_MS   INT64_C(3155760000000) /* a hundred years: a later date is a slip */
 #define MEM_MAX	       (INT64_C(1) << 50)
 
 void task_fields_init(struct task_fields *f, int64_t now_ms)
@@ -88,7 +89,13 @@ static void take_at_most_once(struct json_in *in, const json_t *value, void *tar
 static void take_not_before(struct json_in *in, const json_t *value, void *target)
 {
 	struct task_fields *f = target;
-	(void)json_in_time(in, value, &f->options.not_before_ms);
+	int64_t ms;
+	if (!json_in_time(in, value, &ms))
+		return;
+	if (ms > f->now_ms + DELAY_MAX_MS)
+		json_in_error(in, "more than a hundred years from now");
+	else
+		f->options.not_before_ms = ms;
 }
 
 static void take_expires_in(struct json_in *in, const json_t *value, void *target)

@@ -61,6 +61,14 @@ static void fields_have_types_and_ranges(void **state)
 		{ "POST", "/v1/tasks", "{" TASK ",\"not_before\":\"tomorrow\"}", 422,
 		  "/not_before" },
 		{ "POST", "/v1/tasks", "{" TASK ",\"not_before\":5}", 422, "/not_before" },
+		/* the tests' clock stands at 2027-01-15T08:00:00Z */
+		{ "POST", "/v1/tasks", "{" TASK ",\"not_before\":\"2127-01-16T08:00:00.001Z\"}",
+		  422, "a hundred years" },
+		{ "POST", "/v1/tasks",
+		  "{" TASK ",\"not_before\":\"9999-12-31T23:59:60.999-23:59\"}", 422,
+		  "a hundred years" },
+		{ "POST", "/v1/tasks", "{" TASK ",\"not_before\":\"10000-01-01T00:00:00Z\"}", 422,
+		  "/not_before" },
 	};
 	struct fixture *f = *state;
 	CHECK(f, rows);
