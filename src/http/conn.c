@@ -6,6 +6,7 @@
  * Failure modes:
  *  - A client that is slow with a head, a body or the next request: closed when `due` has passed.
  *    One that does not read its answer: closed by the bufferevent's write timeout.
+ *  - Clients that do not read large answers: further ones are not made (conn_may_send()).
  *  - A client that leaves while its request is parked: on_left() closes, on_closed() tells.
  *  - No memory for a connection: it is closed.
  *
@@ -66,11 +67,18 @@ static void stop_watching(struct conn *c)
 	c->left = NULL;
 }
 
+static void count_unsent(struct conn *c, size_t len)
+{
+	c->pool->unsent = c->pool->unsent - c->unsent + len;
+	c->unsent = len;
+}
+
 /* Our part of a connection; its evhttp_connection is being freed by evhttp. */
 static void forget(struct conn *c)
 {
 	struct conn_pool *pool = c->pool;
 	conn_release_room(c);
+	count_unsent(c, 0);
 	stop_watching(c);
 	if (c->busy)
 		pool->busy--;
@@ -273,6 +281,7 @@ static void on_answered(struct evhttp_request *ev, void *arg)
 	c->busy = false;
 	c->pool->busy--;
 	c->begun = false;
+	count_unsent(c, 0);
 	conn_release_room(c);
 	if (c->phase == CONN_LINGER) {
 		if (c->taken == c->shown)
@@ -286,10 +295,18 @@ static void on_answered(struct evhttp_request *ev, void *arg)
 	conn_resume(c);
 }
 
+bool conn_may_send(const struct conn *c, uint64_t bytes)
+{
+	size_t max = c->pool->limits->unsent_bytes, unsent = c->pool->unsent;
+	return bytes <= ANSWER_SMALL || unsent == 0 || (unsent <= max && bytes <= max - unsent);
+}
+
 void conn_reply(struct conn *c, struct evhttp_request *ev, int status)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(ev);
+	size_t len = evbuffer_get_length(evhttp_request_get_output_buffer(ev));
 	FH_ASSERT(c->busy);
+	count_unsent(c, len > ANSWER_SMALL ? len : 0);
 	stop_watching(c);
 	c->exchange = NULL;
 	/* evhttp would close at once, and with unread bytes that resets the connection before the

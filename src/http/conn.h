@@ -36,6 +36,7 @@ struct conn_pool {
 	size_t count;		   /* of `all` */
 	size_t busy;		   /* requests that are in work or whose answer is being written */
 	size_t reserved;	   /* bytes of bodies that were promised room */
+	size_t unsent;		   /* bytes of the large answers that are being written */
 	bool closing;		   /* answers close their connections */
 	void (*closed)(void *ctx); /* a connection has gone: there is room for one more */
 	void (*gone)(void *ctx, struct exchange *x); /* its client has gone before the answer */
@@ -72,6 +73,10 @@ void conn_set_exchange(struct conn *c, struct exchange *x);
 /* From now on a client that leaves is noticed. For answers that take long: it costs two system
  * calls. FH_ENOMEM. */
 int conn_watch(struct conn *c) FH_MUST_USE;
+
+/* Whether an answer of that many bytes may be made now. A small one may always, a larger one while
+ * all that are being written stay within `unsent_bytes`, or if it is the only one. */
+bool conn_may_send(const struct conn *c, uint64_t bytes);
 
 /* Sends the answer whose headers and body are set. Then the connection takes its next request, or
  * is closed if the client, the server or the fault wants that. */

@@ -14,6 +14,9 @@ enum {
 	WRITE_MAX = 256 << 10,	  /* bytes in one write */
 	LINGER_MS = 2000,	  /* for a client to read why it is refused */
 	DISCARD_MAX = 1 << 30,	  /* a larger body is not waited for */
+	/* An answer up to this is not counted: each connection has one at most, so that all of them
+	 * together are 128 MiB when every place is taken by a client that does not read. */
+	ANSWER_SMALL = 16 << 10,
 };
 
 enum conn_phase { CONN_HEAD, CONN_BODY, CONN_CHUNK_SIZE, CONN_CHUNK, CONN_CHUNK_END, CONN_LINGER };
@@ -34,6 +37,7 @@ struct conn {
 	uint64_t chunk_left; /* of the chunk, or of the whole body */
 	uint64_t body_seen;
 	size_t reserved;
+	size_t unsent;	       /* bytes of its answer, if that is large and not wholly written */
 	uint32_t shown, taken; /* requests that went to evhttp, that came out of it */
 	uint32_t fault_at;     /* the one that is to be answered with `fault` */
 	struct frame_fault fault;

@@ -221,6 +221,14 @@ static void send_answer(struct exchange *x, int status, const char *type, size_t
 	x->ev = NULL;
 }
 
+bool exchange_may_send(struct exchange *x, uint64_t bytes)
+{
+	if (conn_may_send(x->conn, bytes))
+		return true;
+	problem_reply_later(x, PROBLEM_BUSY, "too many large answers are being sent", 1);
+	return false;
+}
+
 static void free_text(const void *data, size_t len, void *arg)
 {
 	(void)data;

@@ -72,6 +72,11 @@ void exchange_park(struct exchange *x, struct call *call, enum call_kind kind,
 /* Sets a header of the answer. */
 void exchange_set_header(struct exchange *x, const char *name, const char *value);
 
+/* Whether an answer of about that many bytes may be made now; false: it is answered with 503, for
+ * too much is on its way to clients that have not read it yet. To be asked before anything large is
+ * rendered of what can be asked for again. */
+bool exchange_may_send(struct exchange *x, uint64_t bytes);
+
 /* Answers. The text is taken and empty afterwards; a broken one is answered as 503. */
 void exchange_reply(struct exchange *x, int status, const char *type, struct text *own_text);
 void exchange_reply_json(struct exchange *x, int status, struct text *own_text);

@@ -188,7 +188,8 @@ static void payload_got(struct exchange *x)
 		problem_reply_call(x, &q->call.call);
 		return;
 	}
-	if (!reply_unchanged(x, q->call.ret_function))
+	if (!reply_unchanged(x, q->call.ret_function) &&
+	    exchange_may_send(x, q->call.ret_function->payload_size))
 		exchange_reply_blob(x, 200, "application/octet-stream",
 				    q->call.ret_function->payload);
 }

@@ -30,6 +30,8 @@ struct http_limits {
 	size_t unfinished_bytes; /* bodies of requests that are not answered, all together, but for
 				    parked ones; a connection that would pass it is not read until
 				    there is room */
+	size_t unsent_bytes;	 /* large answers that are being written, all together; what would
+				    pass it is not made but answered with 503, unless it is alone */
 	uint32_t head_ms;	 /* first byte of a request to the end of its head */
 	uint32_t body_ms;	 /* grace for a body, plus one second for every `body_rate` bytes */
 	uint32_t body_rate;	 /* bytes a second that a client must keep up */
@@ -41,8 +43,9 @@ struct http_limits {
 	{                                                                                       \
 		.connections = 8192, .parked = 4096, .head_bytes = 16 << 10, .head_lines = 100, \
 		.url_bytes = 8 << 10, .body_bytes = 64 << 20, .json_bytes = 8 << 20,            \
-		.payload_bytes = 10 << 20, .unfinished_bytes = 256 << 20, .head_ms = 10000,     \
-		.body_ms = 10000, .body_rate = 16 << 10, .idle_ms = 60000, .write_ms = 30000    \
+		.payload_bytes = 10 << 20, .unfinished_bytes = 256 << 20,                       \
+		.unsent_bytes = 64 << 20, .head_ms = 10000, .body_ms = 10000,                   \
+		.body_rate = 16 << 10, .idle_ms = 60000, .write_ms = 30000                      \
 	}
 
 struct http_config {

@@ -11,6 +11,7 @@
 #include "base/pickle.h"
 #include "http/handlers.h"
 #include "http/json_in.h"
+#include "http/render.h"
 #include "http/task_in.h"
 #include "http/text.h"
 
@@ -184,6 +185,8 @@ static void result_got(struct exchange *x)
 		problem_reply_call(x, &r->call.call);
 		return;
 	}
+	if (!exchange_may_send(x, render_result_size(r->call.ret_result)))
+		return;
 	text_str(&t, "{\"task_id\":");
 	text_json_id(&t, task->id);
 	text_printf(&t, ",\"status\":\"%s\",\"result\":", old_state(task->state));

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
+
 unsigned render_task_field(const char *name)
 {
 	static const char *const names[TASK_FIELD_COUNT] = {
@@ -191,6 +193,44 @@ void render_task(struct text *t, const struct task_rec *task, const struct task_
 		task_member(t, (enum task_field)i, task, result);
 	}
 	text_str(t, "}");
+}
+
+static size_t text_size(const char *s)
+{
+	return s ? strlen(s) : 0;
+}
+
+static size_t value_size(const struct task_result *result)
+{
+	return result->value ? base64_encoded_len(result->value->len) : 0;
+}
+
+static size_t error_size(const struct task_result *result)
+{
+	return text_size(result->error_type) + text_size(result->error_message) +
+	       text_size(result->traceback);
+}
+
+uint64_t render_task_size(const struct task_rec *task, const struct task_result *result,
+			  unsigned fields)
+{
+	enum { MEMBER = 40 }; /* a name and a short value */
+	uint64_t size = (uint64_t)__builtin_popcount(fields) * MEMBER;
+	if (fields & TASK_FIELD_BIT(tags))
+		size += text_size(task->options.tags);
+	if (result && fields & TASK_FIELD_BIT(result))
+		size += value_size(result);
+	if (result && fields & TASK_FIELD_BIT(error))
+		size += error_size(result);
+	return size;
+}
+
+uint64_t render_result_size(const struct task_result *result)
+{
+	if (!result)
+		return 0;
+	/* The value of a failure is written twice, see error(). */
+	return value_size(result) * (result->state == TASK_FAILED ? 2 : 1) + error_size(result);
 }
 
 void render_result(struct text *t, const struct task_rec *task, const struct task_result *result)

@@ -36,6 +36,11 @@ unsigned render_task_field(const char *name);
 void render_task(struct text *t, const struct task_rec *task, const struct task_result *result,
 		 unsigned fields);
 
+/* About how many bytes render_task() and render_result() write; 0 for what has no result yet. */
+uint64_t render_task_size(const struct task_rec *task, const struct task_result *result,
+			  unsigned fields);
+uint64_t render_result_size(const struct task_result *result);
+
 /* {state, reason, result, error}: what became of a task; with the pickled exception in `error`. */
 void render_result(struct text *t, const struct task_rec *task, const struct task_result *result);
 

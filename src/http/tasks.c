@@ -169,10 +169,14 @@ static void result_got(struct exchange *x)
 	if (reply_unchanged(x, task, r->octets))
 		return;
 	if (r->octets) {
+		if (!exchange_may_send(x, result && result->value ? result->value->len : 0))
+			return;
 		exchange_reply_blob(x, 200, "application/octet-stream",
 				    result ? result->value : NULL);
 		return;
 	}
+	if (!exchange_may_send(x, render_result_size(result)))
+		return;
 	render_result(&t, task, result);
 	exchange_reply_json(x, 200, &t);
 }
@@ -192,6 +196,11 @@ static void add_stream(struct text *t, const char *name, const struct blob *b, b
 	text_printf(t, ",\"%s_truncated\":%s", name, cut ? "true" : "false");
 }
 
+static size_t blob_len(const struct blob *b)
+{
+	return b ? b->len : 0;
+}
+
 static void logs_got(struct exchange *x)
 {
 	static const struct task_result empty;
@@ -202,6 +211,8 @@ static void logs_got(struct exchange *x)
 		problem_reply_call(x, &r->call.call);
 		return;
 	}
+	if (!exchange_may_send(x, blob_len(logs->out) + blob_len(logs->err)))
+		return;
 	if (r->stream) {
 		exchange_reply_blob(x, 200, "text/plain; charset=utf-8",
 				    r->stream == 1 ? logs->out : logs->err);

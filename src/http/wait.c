@@ -147,10 +147,16 @@ static void waited(struct exchange *x)
 {
 	struct wait_request *r = (struct wait_request *)x;
 	struct text t = { 0 };
+	uint64_t size = 0;
 	if (r->call.call.ret) {
 		problem_reply_call(x, &r->call.call);
 		return;
 	}
+	for (uint32_t i = 0; i < r->call.ret_count; i++)
+		size += render_task_size(r->call.ret_views[i].task, r->call.ret_views[i].result,
+					 r->fields);
+	if (!exchange_may_send(x, size))
+		return;
 	text_str(&t, "{\"done\":[");
 	for (uint32_t i = 0; i < r->call.ret_count; i++) {
 		if (i)
