@@ -50,8 +50,11 @@ def markdown(rows: List[Row]) -> str:
 
 
 def commit() -> str:
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=harness.ROOT,
-                          capture_output=True, text=True)
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=harness.ROOT,
+                              capture_output=True, text=True)
+    except FileNotFoundError:  # no git: a source archive, perhaps
+        return "unknown"
     return done.stdout.strip() or "unknown"
 
 

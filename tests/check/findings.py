@@ -2,8 +2,9 @@
 
 import re
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Iterable, Iterator, List, NamedTuple
 
 
 class Finding(NamedTuple):
@@ -18,15 +19,49 @@ class Finding(NamedTuple):
 
 
 def tracked(root: Path, *suffixes: str) -> Iterator[str]:
-    """The paths, relative to the root, of the files that git knows or would add."""
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=root, check=True, capture_output=True, text=True,
-    ).stdout
-    for name in sorted(set(names.split("\0"))):
+    """The paths, relative to the root, of the files that git knows or would add. Without git, or
+    outside of a repository (a source archive): of all that .gitignore does not name."""
+    for name in sorted(set(_names_of_git(root) or _names_by_walk(root))):
         path = root / name
-        if name and path.is_file() and (not suffixes or path.suffix in suffixes):
+        if path.is_file() and (not suffixes or path.suffix in suffixes):
             yield name
+
+
+def _names_of_git(root: Path) -> List[str]:
+    if not (root / ".git").exists():  # a repository around it would count for nothing here
+        return []
+    try:
+        done = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+            cwd=root, capture_output=True, text=True,
+        )
+    except FileNotFoundError:
+        return []
+    return done.stdout.split("\0")[:-1] if done.returncode == 0 else []
+
+
+def _names_by_walk(root: Path) -> Iterator[str]:
+    ignore = root / ".gitignore"
+    lines = ignore.read_text(encoding="utf-8").split() if ignore.exists() else []
+    patterns = [line for line in lines if line[0] not in "#!"]
+    folders = [root]
+    while folders:
+        for path in folders.pop().iterdir():
+            name = path.relative_to(root).as_posix()
+            if path.name == ".git" or _is_ignored(name, patterns):
+                continue
+            if path.is_dir() and not path.is_symlink():
+                folders.append(path)
+            else:
+                yield name
+
+
+def _is_ignored(name: str, patterns: Iterable[str]) -> bool:
+    """Whether .gitignore names it: from the root with a leading slash, otherwise anywhere."""
+    return any(
+        fnmatch("/" + name if pattern[0] == "/" else name.rpartition("/")[2], pattern.rstrip("/"))
+        for pattern in patterns
+    )
 
 
 def text_of(root: Path, name: str) -> str:

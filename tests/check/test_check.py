@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import check  # noqa: E402
-from findings import c_functions, without_comments  # noqa: E402
+from findings import c_functions, tracked, without_comments  # noqa: E402
 
 PROJECT = Path(__file__).parents[2]
 
@@ -133,6 +133,22 @@ def test_the_command_fails_and_says_where(tree: Path) -> None:
     assert done.returncode == 1
     assert "docs/other.md:1" in done.stdout
     assert done.stdout.endswith("rules: 1 kept, 1 broken\n")
+
+
+@pytest.mark.parametrize("without", ["repository", "git"])
+def test_a_source_archive_is_checked_as_well(
+        tree: Path, monkeypatch: pytest.MonkeyPatch, without: str) -> None:
+    write(tree, ".gitignore", "/build*/\n*.pyc\n__pycache__/\n")
+    with_git = list(tracked(tree))
+    write(tree, "build/main.c", "int x;\n")
+    write(tree, "python/__pycache__/client.pyc", "")
+    assert list(tracked(tree)) == with_git
+    if without == "repository":
+        shutil.rmtree(tree / ".git")
+    else:
+        monkeypatch.setenv("PATH", str(tree / "nothing"))
+    assert list(tracked(tree)) == with_git
+    assert "src/core/step.c" in tracked(tree, ".c")
 
 
 def test_comments_and_strings_are_not_code() -> None:
