@@ -2,8 +2,9 @@
  *
  * Happy path: CORE_DO_CLAIM -> the store's next tasks of a lane -> CLAIMED: the core gives places,
  * which are filled before its further actions are performed.
- * Failure modes: what finds no place is unclaimed again. A claimed task whose function no handle is
- * left for cannot happen: there is a handle for every place (dispatch_new). */
+ * Failure modes: none of its own. Every claimed task has a place, promised by the core when it
+ * asked for the claim, and a handle for its function, which calls leave alone (function_try_pin).
+ */
 #include <string.h>
 
 #include "base/assert.h"
@@ -44,33 +45,24 @@ static void unclaim_done(struct store_op *op)
 	fh_free(u);
 }
 
-static void unclaim(struct dispatch *d, struct fh_id task)
-{
-	struct unclaim *u = dispatch_alloc(1, sizeof *u);
-	u->d = d;
-	u->task = task;
-	u->op.tasks = &u->task;
-	u->op.count = 1;
-	dispatch_op(d, &u->op.op, STORE_UNCLAIM, unclaim_done);
-}
-
 void unclaim_perform(struct dispatch *d, const struct core_action *a)
 {
 	FH_ASSERT(fh_id_equal(d->window[a->ref].rec.id, a->id));
 	window_clear(d, a->ref);
-	unclaim(d, a->id);
+	struct unclaim *u = dispatch_alloc(1, sizeof *u);
+	u->d = d;
+	u->task = a->id;
+	u->op.tasks = &u->task;
+	u->op.count = 1;
+	dispatch_op(d, &u->op.op, STORE_UNCLAIM, unclaim_done);
 }
 
 static void fill_places(struct dispatch *d, struct core_event *ev, void *arg)
 {
 	struct claim *c = arg;
 	(void)ev;
-	for (uint32_t i = 0; i < c->op.ret_count; i++) {
-		if (c->specs[i].ref == CORE_NO_REF)
-			unclaim(d, c->specs[i].id);
-		else
-			window_put(d, c->specs[i].ref, &c->op.ret_tasks[i], c->functions[i]);
-	}
+	for (uint32_t i = 0; i < c->op.ret_count; i++)
+		window_put(d, c->specs[i].ref, &c->op.ret_tasks[i], c->functions[i]);
 }
 
 static void claimed(struct store_op *op)
@@ -84,7 +76,6 @@ static void claimed(struct store_op *op)
 	c->functions = dispatch_alloc(count, sizeof(struct function *));
 	for (uint32_t i = 0; i < count; i++) {
 		c->functions[i] = function_pin(d, c->op.ret_tasks[i].function_id);
-		FH_ASSERT(c->functions[i] != NULL);
 		submit_spec(d, &c->op.ret_tasks[i], c->functions[i], c->class_ix, &c->specs[i]);
 	}
 	struct core_event ev = {

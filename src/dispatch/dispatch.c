@@ -20,6 +20,7 @@ enum {
 	MESSAGES_PER_RUN = 4096,
 	CACHE_BYTES = 16 << 20,
 	WATCH_MAX = 1000000,
+	CALL_FUNCTIONS_MAX = 16384,
 };
 
 static const int64_t day_ms = 24 * 3600 * INT64_C(1000);
@@ -359,8 +360,12 @@ int dispatch_new(const struct dispatch_config *config, struct dispatch **ret_dis
 		return FH_ENOMEM;
 	d->config = *config;
 	d->config.recovery = NULL;
-	/* A handle for every task of the window and for the calls that are being taken in. */
-	d->config.limits.functions_max = config->limits.window_max + 16384;
+	if (!d->config.call_functions_max)
+		d->config.call_functions_max = CALL_FUNCTIONS_MAX;
+	/* Tasks of the window may come from calls, and each of its places may yet be given to a
+	 * claimed task: see function_try_pin(). */
+	d->config.limits.functions_max =
+		2 * config->limits.window_max + d->config.call_functions_max;
 	if (!d->config.cache_bytes)
 		d->config.cache_bytes = CACHE_BYTES;
 	if (!d->config.watch_max)

@@ -26,8 +26,10 @@ struct dispatch_config {
 	const struct store_recovery *recovery; /* borrowed during dispatch_new() */
 	struct transport *transport;	       /* dispatcher's end, borrowed; NULL: no workers */
 	uint32_t default_timeout_ms;	       /* for tasks without a limit of their own; 0: none */
-	size_t cache_bytes;		       /* recent results kept in memory; 0: 16 MiB */
-	uint32_t watch_max;		       /* tasks that clients wait for; 0: 1,000,000 */
+	/* Different functions that calls may hold at once, beside those of the window; 0: 16384 */
+	uint32_t call_functions_max;
+	size_t cache_bytes;			  /* recent results kept in memory; 0: 16 MiB */
+	uint32_t watch_max;			  /* tasks that clients wait for; 0: 1,000,000 */
 	int64_t results_kept_ms, records_kept_ms; /* after the end; 0: 7 and 30 days */
 
 	void *env;

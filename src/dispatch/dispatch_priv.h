@@ -186,8 +186,10 @@ int64_t dispatch_mono_us(struct dispatch *d, int64_t wall_ms);
 /* -- function.c */
 int functions_init(struct dispatch *d) FH_MUST_USE;
 void functions_release(struct dispatch *d);
-/* The entry of an id, made if needed, pinned; NULL: no handle is left. */
+/* The entry of an id, made if needed, pinned. For a claimed task: there always is a handle. */
 struct function *function_pin(struct dispatch *d, struct fh_id id);
+/* The same for a call. NULL: the handles that are left are for the places of the window. */
+struct function *function_try_pin(struct dispatch *d, struct fh_id id);
 void function_unpin(struct dispatch *d, struct function *f);
 /* Reads it from the store, with its payload; function_loaded() follows. */
 void function_read(struct dispatch *d, struct function *f);

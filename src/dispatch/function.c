@@ -3,8 +3,8 @@
  *
  * Happy path: a submission pins the function (one read of the store the first time), a worker that
  * lacks it asks, and gets the payload from here.
- * Failure modes: an unknown id is known only after the read; every handle pinned: FH_ELIMIT for
- * that submission. */
+ * Failure modes: an unknown id is known only after the read; too many different ones at once:
+ * FH_ELIMIT for that submission. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
@@ -97,8 +97,7 @@ static void make_room(struct dispatch *d)
 static struct function *function_add(struct dispatch *d, struct fh_id id)
 {
 	make_room(d);
-	if (d->handle_free_len == 0)
-		return NULL;
+	FH_ASSERT_CMP(d->handle_free_len, >, 0);
 	struct function *f = dispatch_alloc(1, sizeof *f);
 	f->id = id;
 	f->handle = d->handle_free[--d->handle_free_len];
@@ -116,11 +115,19 @@ struct function *function_pin(struct dispatch *d, struct fh_id id)
 	struct function *f = map_get(&d->functions, id);
 	if (!f)
 		f = function_add(d, id);
-	if (!f)
-		return NULL;
 	f->pins++;
 	idle_remove(d, f);
 	return f;
+}
+
+/* A call leaves one handle for each place of the window, because a claim cannot be refused: its
+ * tasks have places already. */
+struct function *function_try_pin(struct dispatch *d, struct fh_id id)
+{
+	if (!map_get(&d->functions, id) &&
+	    d->handle_free_len + d->functions_idle_len <= d->config.limits.window_max)
+		return NULL;
+	return function_pin(d, id);
 }
 
 void function_unpin(struct dispatch *d, struct function *f)

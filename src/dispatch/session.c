@@ -176,7 +176,7 @@ static void result(struct dispatch *d, uint32_t session, struct wire_result *r)
 
 static void function_get(struct dispatch *d, uint32_t session, struct fh_id id)
 {
-	struct function *f = function_pin(d, id);
+	struct function *f = function_try_pin(d, id); /* pinned already, if the task is current */
 	if (!f) {
 		struct wire_msg m = { .type = WIRE_FUNCTION, .function = { .function = id } };
 		session_send(d, session, &m);

@@ -16,7 +16,7 @@ struct submission {
 	struct dispatch *d;
 	struct call_submit *call;
 	uint64_t request;
-	int refusal;		 /* why the core took none of it */
+	int refusal;		 /* why none of it is taken */
 	uint32_t looked_up;	 /* items whose function is settled */
 	uint32_t count;		 /* items that go to the store */
 	struct core_spec *specs; /* of those */
@@ -38,6 +38,50 @@ static void submission_end(struct submission *s, int ret)
 	fh_free(s->items);
 	fh_free((void *)s->functions);
 	fh_free(s);
+}
+
+/* The key was used before: the first answer is given again. */
+static void replay(struct submission *s)
+{
+	struct call_submit *c = s->call;
+	c->idempotency.ret_replayed = true;
+	c->idempotency.ret_status = s->idempotency.ret_status;
+	c->idempotency.ret_location = s->idempotency.ret_location;
+	c->idempotency.ret_body = s->idempotency.ret_response;
+	submission_end(s, 0);
+}
+
+static void use_key(struct submission *s)
+{
+	const struct call_idempotency *i = &s->call->idempotency;
+	if (!i->key)
+		return;
+	idempotency_fill(s->d, i, &s->idempotency);
+	s->op.idempotency = &s->idempotency;
+}
+
+static void key_looked_up(struct store_op *op)
+{
+	struct submission *s = (struct submission *)op;
+	dispatch_op_done(s->d);
+	if (op->ret == FH_EREPLAY)
+		replay(s);
+	else
+		submission_end(s, op->ret == FH_ENOTFOUND ? s->refusal : op->ret);
+}
+
+/* Nothing of it is taken, as `err` and `retry_after_s` say. But "nothing was accepted" is true of a
+ * key only if no earlier request with it was: its client may not have heard the answer. */
+static void refuse(struct submission *s, int why)
+{
+	s->refusal = why;
+	if (!s->call->idempotency.key) {
+		submission_end(s, why);
+		return;
+	}
+	use_key(s);
+	s->op.only_key = true;
+	dispatch_op(s->d, &s->op.op, STORE_SUBMIT, key_looked_up);
 }
 
 void submit_spec(struct dispatch *d, const struct task_rec *t, struct function *f,
@@ -132,14 +176,16 @@ static void look_up(struct submission *s)
 		uint32_t i = s->looked_up;
 		struct function *f = s->functions[i];
 		if (!f) {
-			f = s->functions[i] = function_pin(s->d, c->items[i].task.function_id);
+			f = function_try_pin(s->d, c->items[i].task.function_id);
 			if (!f) {
 				(void)fh_err_set(&c->call.err, FH_ELIMIT,
 						 "too many different functions at once");
 				c->call.retry_after_s = 1;
-				submission_end(s, FH_ELIMIT);
+				s->d->totals.rejected_total += c->count;
+				refuse(s, FH_ELIMIT);
 				return;
 			}
+			s->functions[i] = f;
 			if (!f->known) {
 				list_push_back(&f->calls, &c->call.link);
 				function_read(s->d, f);
@@ -190,17 +236,6 @@ static void take_places(struct submission *s)
 	s->d->totals.accepted_total += s->count;
 }
 
-/* The key was used before: the first answer is given again. */
-static void replay(struct submission *s)
-{
-	struct call_submit *c = s->call;
-	c->idempotency.ret_replayed = true;
-	c->idempotency.ret_status = s->idempotency.ret_status;
-	c->idempotency.ret_location = s->idempotency.ret_location;
-	c->idempotency.ret_body = s->idempotency.ret_response;
-	submission_end(s, 0);
-}
-
 static void stored(struct store_op *op)
 {
 	struct submission *s = (struct submission *)op;
@@ -225,15 +260,6 @@ static void stored(struct store_op *op)
 	submission_end(s, op->ret);
 }
 
-static void use_key(struct submission *s)
-{
-	const struct call_idempotency *i = &s->call->idempotency;
-	if (!i->key)
-		return;
-	idempotency_fill(s->d, i, &s->idempotency);
-	s->op.idempotency = &s->idempotency;
-}
-
 static void persist(struct submission *s)
 {
 	const struct call_submit *c = s->call;
@@ -246,33 +272,15 @@ static void persist(struct submission *s)
 	dispatch_op(s->d, &s->op.op, STORE_SUBMIT, stored);
 }
 
-static void key_looked_up(struct store_op *op)
-{
-	struct submission *s = (struct submission *)op;
-	dispatch_op_done(s->d);
-	if (op->ret == FH_EREPLAY)
-		replay(s);
-	else
-		submission_end(s, op->ret == FH_ENOTFOUND ? s->refusal : op->ret);
-}
-
-/* There is no room. But "nothing was accepted" is true of a key only if no earlier request with it
- * was: its client may not have heard the answer. */
 static void reject(struct submission *s, const struct core_action *a)
 {
 	struct call *c = &s->call->call;
-	s->refusal = a->request.error;
+	int why = a->request.error;
 	s->d->totals.rejected_total += s->count;
 	c->retry_after_s = a->request.retry_after_s;
-	(void)fh_err_set(&c->err, s->refusal, "%s: %u tasks were not accepted; try again later",
-			 fh_error_text(s->refusal), s->count);
-	if (!s->call->idempotency.key) {
-		submission_end(s, s->refusal);
-		return;
-	}
-	use_key(s);
-	s->op.only_key = true;
-	dispatch_op(s->d, &s->op.op, STORE_SUBMIT, key_looked_up);
+	(void)fh_err_set(&c->err, why, "%s: %u tasks were not accepted; try again later",
+			 fh_error_text(why), s->count);
+	refuse(s, why);
 }
 
 void submit_perform(struct dispatch *d, const struct core_action *a)

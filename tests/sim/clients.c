@@ -116,7 +116,7 @@ static void function_put(struct call *call)
 static void register_function(struct clients *c, uint32_t i)
 {
 	struct flight *f = flight_new(c, CALL_PUT_FUNCTION, function_put);
-	char name[] = { 'f', (char)('0' + i), '\0' };
+	char name[] = { 'f', (char)('a' + i), '\0' };
 	c->registering = true;
 	f->put_function.function = (struct function_rec){
 		.id = clients_id(c),
@@ -131,14 +131,14 @@ static void register_function(struct clients *c, uint32_t i)
 
 static bool register_functions(struct clients *c)
 {
-	for (uint32_t i = 0; i < FUNCTIONS; i++)
+	for (uint32_t i = 0; i < c->w->knobs.functions; i++)
 		if (fh_id_is_zero(c->functions[i])) {
 			if (!c->registering)
 				register_function(c, i);
 			return true;
 		}
 	if (!c->registering && !c->w->calm && rng_chance(&c->w->rng, 5))
-		register_function(c, rng_below(&c->w->rng, FUNCTIONS));
+		register_function(c, rng_below(&c->w->rng, c->w->knobs.functions));
 	return false;
 }
 

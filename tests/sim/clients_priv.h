@@ -8,7 +8,7 @@
 #include "oracle.h"
 #include "world.h"
 
-enum { REQUESTS_MAX = 128, FUNCTIONS = 3, IDS_MAX = 6 };
+enum { REQUESTS_MAX = 128, IDS_MAX = 6 };
 
 /* A call under way, with all that it borrows. */
 struct flight {

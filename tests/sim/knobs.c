@@ -30,6 +30,7 @@ struct knobs knobs_draw(struct rng *r)
 {
 	struct knobs k = { .limits = limits_draw(r) };
 	k.cache_bytes = rng_chance(r, 500) ? 200 : 0;
+	k.call_functions = rng_chance(r, 300) ? rng_range(r, 1, 4) : 0;
 	k.local = rng_chance(r, 500);
 	k.hosts = k.local ? 1 : rng_range(r, 1, HOSTS_MAX);
 	k.slots = rng_range(r, 1, HOST_SLOTS_MAX);
@@ -37,6 +38,7 @@ struct knobs knobs_draw(struct rng *r)
 	k.submissions = rng_range(r, 10, 100);
 	k.batch_max = rng_chance(r, 300) ? 24 : rng_range(r, 1, 8);
 	k.calls_max = rng_range(r, 2, 12);
+	k.functions = rng_chance(r, 700) ? 3 : rng_range(r, 1, FUNCTIONS);
 	k.trouble = rate(r, 600);
 	k.run_max_us = rng_chance(r, 300) ? 300 : rng_chance(r, 500) ? 20000 : 300000;
 	k.delayed = rate(r, 500);
@@ -74,10 +76,10 @@ void knobs_print(const struct knobs *k)
 	       (unsigned long long)k->limits.lane_bytes_max, (unsigned long long)k->limits.live_max,
 	       (unsigned long long)k->limits.live_bytes_max, k->limits.ahead_per_slot,
 	       k->limits.losses_max);
-	printf("%s, %u hosts with %u slots; %u submissions of up to %u, %u calls at once, "
-	       "runs up to %u us\n",
+	printf("%s, %u hosts with %u slots; %u submissions of up to %u, %u calls at once with %u "
+	       "functions (%u held), runs up to %u us\n",
 	       k->local ? "local" : "network", k->hosts, k->slots, k->submissions, k->batch_max,
-	       k->calls_max, k->run_max_us);
+	       k->calls_max, k->functions, k->call_functions, k->run_max_us);
 	printf("in a thousand: trouble %u, delayed %u, expiring %u, retried %u, once %u, limited "
 	       "%u, "
 	       "urgent %u, keyed %u, doomed %u\n",

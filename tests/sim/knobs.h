@@ -9,18 +9,20 @@
 #include "core/limits.h"
 #include "rng.h"
 
-enum { HOSTS_MAX = 3, HOST_SLOTS_MAX = 4 };
+enum { HOSTS_MAX = 3, HOST_SLOTS_MAX = 4, FUNCTIONS = 24 };
 
 struct knobs {
 	struct core_limits limits;
 	uint32_t cache_bytes;
-	bool local; /* one host, in the dispatcher's process: it dies with it */
+	uint32_t call_functions; /* that calls may hold at once */
+	bool local;		 /* one host, in the dispatcher's process: it dies with it */
 	uint32_t hosts, slots;
 
 	/* Load */
 	uint32_t submissions; /* in all */
 	uint32_t batch_max, calls_max;
-	uint32_t trouble; /* of a thousand attempts */
+	uint32_t functions; /* different ones, at most FUNCTIONS */
+	uint32_t trouble;   /* of a thousand attempts */
 	uint32_t run_max_us;
 	uint32_t delayed, expiring, retried, once, limited, urgent, keyed,
 		doomed; /* of a thousand tasks */

@@ -57,7 +57,7 @@ static struct request *request_draw(struct clients *c)
 		struct wish *wish = &r->wishes[i];
 		wish->options = options_draw(c->w);
 		wish->bytes = rng_skewed(rng, 200);
-		wish->function = rng_chance(rng, 5) ? FUNCTIONS : rng_below(rng, FUNCTIONS);
+		wish->function = rng_chance(rng, 5) ? FUNCTIONS : rng_below(rng, k->functions);
 		wish->doomed = rng_chance(rng, k->doomed);
 		wish->script =
 			script_draw(rng, k->trouble, wish->options.timeout_ms > 0, k->run_max_us);
@@ -173,6 +173,7 @@ static void submit_done(struct call *call)
 		MUST(w, f->altered, "request %u conflicts with itself", r->index);
 		oracle_refused(w->oracle, &f->submit);
 		break;
+	case FH_ELIMIT: /* too many different functions at once */
 	case FH_EFULL:
 		MUST(w, call->retry_after_s > 0, "a full queue, and no word when to try again");
 		MUST(w, !r->keyed || !r->durable_try,

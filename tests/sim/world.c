@@ -104,6 +104,7 @@ static void start_dispatcher(struct world *w, const struct store_recovery *recov
 		.recovery = recovery,
 		.transport = hub_transport(w->hub),
 		.cache_bytes = w->knobs.cache_bytes,
+		.call_functions_max = w->knobs.call_functions,
 		.env = w,
 		.now_us = env_now_us,
 		.wall_ms = env_wall_ms,
