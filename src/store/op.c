@@ -156,6 +156,15 @@ void store_ops_move(struct list *from, struct list *ret_to)
 	list_init(from);
 }
 
+void store_ops_prepend(struct list *from, struct list *to)
+{
+	while (!list_empty(from)) {
+		struct list *last = from->prev;
+		list_remove(last);
+		list_push_front(to, last);
+	}
+}
+
 void store_ops_done(struct list *ops)
 {
 	for (struct list *link; (link = list_pop_front(ops)) != NULL;) {
@@ -204,4 +213,27 @@ uint64_t store_result_bytes(const struct task_result *r)
 {
 	return blob_bytes(r->value) + text_bytes(r->error_type) + text_bytes(r->error_message) +
 	       text_bytes(r->traceback) + blob_bytes(r->out) + blob_bytes(r->err);
+}
+
+static uint64_t views_bytes(const struct store_task_view *views, uint32_t count)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < count; i++)
+		bytes += store_result_bytes(&views[i].result);
+	return bytes;
+}
+
+uint64_t store_op_bytes(struct store_op *op)
+{
+	if (op->kind == STORE_GET_FUNCTION)
+		return blob_bytes(CALL(store_get_function, op)->ret_function.payload);
+	if (op->kind == STORE_GET_TASK)
+		return store_result_bytes(&CALL(store_get_task, op)->ret_result);
+	if (op->kind == STORE_GET_TASKS)
+		return views_bytes(CALL(store_get_tasks, op)->ret_views,
+				   CALL(store_get_tasks, op)->ret_filled);
+	if (op->kind == STORE_LIST_FINISHED)
+		return views_bytes(CALL(store_list_finished, op)->ret_views,
+				   CALL(store_list_finished, op)->ret_count);
+	return 0;
 }

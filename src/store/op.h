@@ -10,6 +10,9 @@ void store_op_reset(struct store_op *op);
 /* All calls of one list become another list. */
 void store_ops_move(struct list *from, struct list *ret_to);
 
+/* Puts all calls of one list in front of those of another. */
+void store_ops_prepend(struct list *from, struct list *to);
+
 /* Calls `done` of each, in order; they are in no list any more. */
 void store_ops_done(struct list *ops);
 
@@ -21,6 +24,9 @@ void store_submit_check(const struct store_submit *call);
 
 /* When the task leaves the delayed ones; 0: it is not delayed. */
 int64_t store_due_ms(const struct task_rec *t);
+
+/* How many bytes of results or of a function's payload a read that was executed holds. */
+uint64_t store_op_bytes(struct store_op *op);
 
 /* How many bytes a result counts against `max_bytes`, given what is wanted. */
 uint64_t store_result_bytes(const struct task_result *r);

@@ -113,8 +113,21 @@ static int execute(struct db *db, struct store_op *op)
 	FH_UNREACHABLE("no such call");
 }
 
-int db_commit_batch(struct db *db, const struct list *ops)
+/* What stands behind `last` becomes a list of its own. */
+static void split(struct list *ops, struct list *last, struct list *ret_rest)
 {
+	while (ops->prev != last) {
+		struct list *link = ops->prev;
+		list_remove(link);
+		list_push_front(ret_rest, link);
+	}
+}
+
+int db_commit_batch(struct db *db, struct list *ops, uint64_t max_bytes, struct list *ret_rest,
+		    uint64_t *ret_bytes)
+{
+	list_init(ret_rest);
+	*ret_bytes = 0;
 	list_for_each (link, ops)
 		store_op_reset(list_entry(link, struct store_op, link));
 	int ret = db_begin(db);
@@ -127,6 +140,11 @@ int db_commit_batch(struct db *db, const struct list *ops)
 			return FH_EIO;
 		if (op->ret == FH_ENOMEM)
 			store_op_release(op);
+		*ret_bytes += store_op_bytes(op);
+		if (*ret_bytes > max_bytes) {
+			split(ops, link, ret_rest);
+			break;
+		}
 	}
 	return db_commit(db);
 }

@@ -59,9 +59,11 @@ int db_fail_damaged(struct db *db, const char *what);
 
 /* sqlite_batch.c */
 
-/* Executes the calls in order as one transaction and makes it durable. FH_EIO: none of it counts.
- */
-int db_commit_batch(struct db *db, const struct list *ops) FH_MUST_USE;
+/* Executes the calls in order as one transaction and makes it durable, until those that read have
+ * brought more than `max_bytes` into memory (`ret_bytes`); the others are moved to `ret_rest`.
+ * FH_EIO: none of it counts. */
+int db_commit_batch(struct db *db, struct list *ops, uint64_t max_bytes, struct list *ret_rest,
+		    uint64_t *ret_bytes) FH_MUST_USE;
 /* Begins and commits a transaction. */
 int db_begin(struct db *db) FH_MUST_USE;
 int db_commit(struct db *db) FH_MUST_USE;

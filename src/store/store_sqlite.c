@@ -6,6 +6,10 @@
  *   poll(): call `done` of each    <--  append to `done`, wake the loop
  *                                       checkpoint when the log is long
  *
+ * What was read and not yet taken by poll() has a bound: a batch ends where its reads pass
+ * UNREAD_MAX, and the next one waits for poll(), that is, until the results of this one have been
+ * used. So a thousand clients that want large results at once do not fill the memory.
+ *
  * There is no timer and no delay: a batch is what arrived during the commit before it. Calls stay
  * in the order of submission in both lists, so they are done in that order.
  *
@@ -20,23 +24,27 @@
 #include "store/op.h"
 #include "store/sqlite_db.h"
 
+/* Three of the largest results. */
+enum { UNREAD_MAX = 32 << 20 };
+
 struct sqlite_store {
 	struct store base;
 	pthread_t thread;
 	pthread_mutex_t lock; /* over what follows, up to `failed` */
 	pthread_cond_t more;
 	struct list waiting, done;
-	bool awake;    /* wake() was called since the last poll() */
-	bool stopping; /* end when nothing waits */
-	bool failed;   /* db.failure is set and does not change any more */
-	struct db db;  /* the thread's */
+	uint64_t unread; /* bytes that the reads among `done` hold */
+	bool awake;	 /* wake() was called since the last poll() */
+	bool stopping;	 /* end when nothing waits */
+	bool failed;	 /* db.failure is set and does not change any more */
+	struct db db;	 /* the thread's */
 };
 
-/* Waits for calls and takes all of them. False: it is over. */
+/* Waits for calls, and for room for what they read, and takes all of them. False: it is over. */
 static bool take(struct sqlite_store *s, struct list *ret_batch)
 {
 	(void)pthread_mutex_lock(&s->lock);
-	while (list_empty(&s->waiting) && !s->stopping)
+	while ((list_empty(&s->waiting) || s->unread > UNREAD_MAX) && !s->stopping)
 		(void)pthread_cond_wait(&s->more, &s->lock);
 	store_ops_move(&s->waiting, ret_batch);
 	(void)pthread_mutex_unlock(&s->lock);
@@ -49,9 +57,12 @@ static void wake(struct sqlite_store *s, bool was_awake)
 		s->base.config.wake(s->base.config.ctx);
 }
 
-static void deliver(struct sqlite_store *s, struct list *batch)
+/* Hands out what is durable; `rest` comes first in the next batch. */
+static void deliver(struct sqlite_store *s, struct list *batch, struct list *rest, uint64_t bytes)
 {
 	(void)pthread_mutex_lock(&s->lock);
+	store_ops_prepend(rest, &s->waiting);
+	s->unread += bytes;
 	while (!list_empty(batch))
 		list_push_back(&s->done, list_pop_front(batch));
 	bool was_awake = s->awake;
@@ -74,15 +85,16 @@ static void fail(struct sqlite_store *s)
 
 static int serve(struct sqlite_store *s)
 {
-	struct list batch;
+	struct list batch, rest;
+	uint64_t bytes;
 	int ret = 0;
 	while (!ret && take(s, &batch)) {
-		ret = db_commit_batch(&s->db, &batch);
+		ret = db_commit_batch(&s->db, &batch, UNREAD_MAX, &rest, &bytes);
 		if (ret) {
 			store_ops_drop(&batch);
 			break;
 		}
-		deliver(s, &batch);
+		deliver(s, &batch, &rest, bytes);
 		ret = db_checkpoint(&s->db);
 	}
 	return ret;
@@ -117,6 +129,9 @@ static int sqlite_poll(struct store *base)
 	struct list done;
 	(void)pthread_mutex_lock(&s->lock);
 	store_ops_move(&s->done, &done);
+	if (s->unread > UNREAD_MAX)
+		(void)pthread_cond_signal(&s->more);
+	s->unread = 0;
 	s->awake = false;
 	bool failed = s->failed;
 	(void)pthread_mutex_unlock(&s->lock);

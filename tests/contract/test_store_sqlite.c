@@ -305,6 +305,43 @@ static void an_opening_without_memory_leaves_nothing(void **state)
 	}
 }
 
+/* Whoever asks for many large results at once gets them in order, and not all in memory at once: a
+ * portion ends behind 32 MiB, and the next is read when this one has been taken. */
+static void large_reads_come_in_portions(void **state)
+{
+	enum { READS = 20, VALUE = 10 << 20, PORTION = 4 };
+	struct fixture *f = *state;
+	struct task_rec t = new_task(f);
+	struct task_result result = { .state = TASK_COMPLETED, .finished_ms = 2000 };
+	struct store_finish_item item = { .task = t.id, .attempt = 1, .result = &result };
+	struct store_finish finish = { .op.kind = STORE_FINISH, .items = &item, .count = 1 };
+	struct store_get_task reads[READS] = { 0 };
+	add_task(f, &t);
+	result.value = blob_new(VALUE);
+	assert_non_null(result.value);
+	memset(result.value->data, 'x', VALUE);
+	assert_int_equal(fixture_run(f, &finish.op), 0);
+	unsigned before = f->done;
+	for (int i = 0; i < READS; i++) {
+		reads[i] = (struct store_get_task){ .op.kind = STORE_GET_TASK,
+						    .task = t.id,
+						    .want = STORE_WANT_RESULT };
+		fixture_submit(f, &reads[i].op);
+	}
+	for (unsigned at = before; at < before + READS; at = f->done) {
+		assert_true(fixture_wait_wake(f));
+		assert_int_equal(store_poll(f->store), 0);
+		assert_in_range(f->done - at, 0, 2 * PORTION);
+		for (; at < f->done; at++) {
+			struct store_get_task *read = &reads[at - before];
+			assert_int_equal(read->op.ret, 0);
+			assert_int_equal(read->ret_result.value->len, VALUE);
+			store_op_release(&read->op);
+		}
+	}
+	blob_free(&result.value);
+}
+
 #define TEST(name)                                                                      \
 	cmocka_unit_test_prestate_setup_teardown(name, fixture_setup, fixture_teardown, \
 						 (void *)(uintptr_t)KIND_SQLITE)
@@ -325,6 +362,7 @@ int main(void)
 		TEST(nonsense_in_a_row_ends_the_store),
 		TEST(a_missing_row_ends_the_store),
 		TEST(a_removed_file_ends_the_store),
+		TEST(large_reads_come_in_portions),
 		TEST(an_opening_without_memory_leaves_nothing),
 	};
 	return cmocka_run_group_tests_name("store_sqlite", tests, NULL, NULL);

@@ -1,8 +1,11 @@
 """A full queue is said before anything is accepted; what runs is never more than the slots; memory
 does not follow the backlog."""
 
+import json
+import pickle
+import socket
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 import pytest
 import workload
@@ -221,3 +224,54 @@ def test_memory_does_not_follow_the_results(make_server: ServerMaker) -> None:
     done = client.collect(group)
     assert [task["result_size"] > 9 * MIB for task in done] == [True] * 40
     assert server.peak_rss() < 200 * MIB, "360 MiB of results went through it"
+
+
+READERS = 100
+ANSWERS_MAX = 64 * MIB  # of large answers under way
+
+
+@pytest.mark.parametrize("way", ["result?wait=60", "wait", "result"])
+def test_memory_does_not_follow_the_readers(make_server: ServerMaker, tmp_path: Path,
+                                            way: str) -> None:
+    """Many clients want one large result and do not read it: those behind the first few are asked
+    to come back, before anything is made for them, and then get it."""
+    server = make_server(slots=1)
+    client = server.client
+    task = client.submit(client.register(workload.huge_when), str(tmp_path), 9)
+    if way == "result":  # of old, from the disk
+        (tmp_path / "go").touch()
+        client.finished(task)
+        server.restart()
+        client = server.client
+    readers = [socket.create_connection(("127.0.0.1", server.port.number)) for _ in range(READERS)]
+    for reader in readers:
+        reader.sendall(reading(task, way))
+    if way != "result":
+        wait_until(lambda: client.stats()["waiting_calls"] == READERS, "all of them wait")
+        (tmp_path / "go").touch()
+    statuses = [int(reader.recv(12)[9:]) for reader in readers]
+    assert sorted(set(statuses)) == [200, 503]
+    assert statuses.count(200) <= ANSWERS_MAX // (12 * MIB)
+    assert server.peak_rss() < 250 * MIB, f"{READERS} readers took {server.peak_rss() >> 20} MiB"
+    for reader in readers:
+        reader.close()
+    answer = wait_until(lambda: ask_again(client, task), "there is room again")
+    assert len(pickle.loads(answer.body)) == 9 * MIB
+
+
+def reading(task: str, way: str) -> bytes:
+    """The bytes of a request for the result."""
+    if way != "wait":
+        return f"GET /v1/tasks/{task}/{way} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    body = json.dumps({"ids": [task], "wait_s": 60, "include_results": True})
+    return (f"POST /v1/tasks:wait HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+            f"Content-Type: application/json\r\n\r\n{body}").encode()
+
+
+def ask_again(client: Client, task: str) -> Optional[Answer]:
+    answer = client.ask("GET", f"/v1/tasks/{task}/result",
+                        headers={"Accept": "application/octet-stream"})
+    if answer.status == 200:
+        return answer
+    assert answer.status == 503 and answer.code == "busy" and answer.headers["retry-after"]
+    return None

@@ -279,6 +279,12 @@ def huge(megabytes):
     return b"x" * (megabytes << 20)
 
 
+def huge_when(folder, megabytes):
+    """The same once it may go on."""
+    hold(folder, "huge")
+    return huge(megabytes)
+
+
 def unpicklable():
     return threading.Lock()
 
