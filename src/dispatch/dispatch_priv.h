@@ -194,6 +194,8 @@ void function_unpin(struct dispatch *d, struct function *f);
 /* Reads it from the store, with its payload; function_loaded() follows. */
 void function_read(struct dispatch *d, struct function *f);
 void function_send(struct dispatch *d, struct function *f, uint32_t session);
+/* The number will mean another session, which has not asked for anything. */
+void functions_forget_session(struct dispatch *d, uint32_t session);
 void function_call_put(struct dispatch *d, struct call_put_function *c);
 void function_call_get(struct dispatch *d, struct call_get_function *c);
 

@@ -203,6 +203,13 @@ void function_send(struct dispatch *d, struct function *f, uint32_t session)
 	session_send(d, session, &m);
 }
 
+void functions_forget_session(struct dispatch *d, uint32_t session)
+{
+	size_t pos = 0;
+	for (struct function *f; (f = map_next(&d->functions, &pos));)
+		f->sessions[session / 64] &= ~(UINT64_C(1) << (session % 64));
+}
+
 static void call_put_done(struct store_op *op)
 {
 	struct function_call *o = (struct function_call *)op;

@@ -28,6 +28,7 @@ static uint32_t number_of(const struct dispatch *d, const struct session *s)
 static void forget_session(struct dispatch *d, struct session *s)
 {
 	(void)map_remove(&d->peers, peer_key(s->peer));
+	functions_forget_session(d, number_of(d, s));
 	*s = (struct session){ 0 };
 }
 
@@ -115,6 +116,12 @@ static void reject_peer(struct dispatch *d, uint64_t peer, struct session *s, co
 		lose(d, s, why);
 }
 
+static void send_drain(struct dispatch *d, uint32_t session)
+{
+	struct wire_msg m = { .type = WIRE_DRAIN };
+	session_send(d, session, &m);
+}
+
 static void hello(struct dispatch *d, uint64_t peer, const struct wire_hello *h)
 {
 	uint32_t number = 0;
@@ -140,7 +147,7 @@ static void hello(struct dispatch *d, uint64_t peer, const struct wire_hello *h)
 	dispatch_step(d, &ev);
 	dispatch_log(d, "worker session %u: %u slots, %s", number, h->slots, s->hello.runtime);
 	if (d->draining)
-		sessions_drain(d);
+		send_drain(d, number);
 }
 
 static void started(struct dispatch *d, uint32_t session, const struct wire_ref *r)
@@ -263,11 +270,9 @@ void sessions_release(struct dispatch *d)
 
 void sessions_drain(struct dispatch *d)
 {
-	for (uint32_t i = 0; i < d->config.limits.sessions_max; i++) {
-		struct wire_msg m = { .type = WIRE_DRAIN };
+	for (uint32_t i = 0; i < d->config.limits.sessions_max; i++)
 		if (d->sessions[i].open)
-			session_send(d, i, &m);
-	}
+			send_drain(d, i);
 }
 
 bool dispatch_has_worker(const struct dispatch *d)

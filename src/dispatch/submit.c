@@ -162,6 +162,12 @@ static void admit(struct submission *s)
 	collect(s);
 	if (c->render)
 		c->render(c);
+	if (c->render && !c->idempotency.body) {
+		(void)fh_err_set(&c->call.err, FH_ENOMEM, "no memory for the answer");
+		c->call.retry_after_s = 1;
+		refuse(s, FH_ENOMEM);
+		return;
+	}
 	s->request = dispatch_request_new(s->d, s);
 	struct core_event ev = { .kind = CORE_EV_SUBMITTED,
 				 .submitted = { s->request, s->specs, s->count } };

@@ -1,5 +1,6 @@
 /* What the clock asks for: expiry in the backlog when the core says so, and the purge of what is
- * older than its retention, in bounded steps, once a minute. */
+ * older than its retention, in bounded steps, once a minute. Failure mode: the store has no memory
+ * for it; then it is asked again, a second or a minute later. */
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
 
@@ -9,6 +10,7 @@ enum {
 };
 
 static const int64_t upkeep_us = 60 * INT64_C(1000000);
+static const int64_t expire_again_us = 1000000; /* after a failure */
 static const int64_t keys_kept_ms = 24 * 3600 * INT64_C(1000);
 
 struct upkeep_op {
@@ -28,9 +30,13 @@ static void expired(struct store_op *op)
 		.kind = CORE_EV_DROPPED,
 		.dropped = { .count = x->ret_count,
 			     .expiry = true,
-			     .next_expiry_us = dispatch_mono_us(d, x->ret_next_expiry_ms) },
+			     .next_expiry_us =
+				     op->ret ? dispatch_now_us(d) + expire_again_us
+					     : dispatch_mono_us(d, x->ret_next_expiry_ms) },
 	};
 	dispatch_op_done(d);
+	if (op->ret)
+		dispatch_log(d, "tasks could not be expired: %s", fh_error_text(op->ret));
 	for (uint32_t i = 0; i < x->ret_count; i++)
 		ev.dropped.bytes += x->ret_expired[i].payload_size;
 	dispatch_step(d, &ev);

@@ -86,7 +86,8 @@ struct call_submit_item {
 
 /* Tasks, all of one group or of none. Items whose `ret` is not 0 are left out; with `single` the
  * whole call fails instead. render() is called once, when item results and function names are known
- * and before anything is stored: it writes the answer that is stored with the tasks. */
+ * and before anything is stored: it writes the answer that is stored with the tasks; without a body
+ * from it the call ends with FH_ENOMEM. */
 struct call_submit {
 	struct call call;
 	struct call_submit_item *items;

@@ -33,8 +33,9 @@ struct flight {
 	/* SUBMIT */
 	struct request *request;
 	uint32_t try;
-	bool altered; /* the key with another body: a conflict */
-	bool again;   /* the request has been answered before */
+	bool altered;	 /* the key with another body: a conflict */
+	bool again;	 /* the request has been answered before */
+	bool unrendered; /* there was no memory for the answer */
 	struct call_submit_item items[BATCH_MAX];
 	struct group_rec group_rec;
 };

@@ -32,7 +32,8 @@ struct host {
 	uint64_t peer;
 	int64_t connect_us;
 	bool woken;
-	uint64_t granted, assigned; /* on this connection */
+	/* On this connection */
+	uint64_t granted, assigned, functions_asked, functions_got, drains;
 	struct session *session;
 	struct session_actions out;
 	struct parcel *parcels;
@@ -141,6 +142,7 @@ static void send_other(struct host *h, const struct session_action *a)
 	case SESSION_DO_SEND_FUNCTION_GET:
 		m.type = WIRE_FUNCTION_GET;
 		m.function_get.function = a->id;
+		h->functions_asked++;
 		break;
 	case SESSION_DO_SEND_STARTED:
 		m.type = WIRE_STARTED;
@@ -259,6 +261,11 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 	struct session_event ev = { .kind = SESSION_EV_RECEIVED, .message = own_msg };
 	(void)peer;
 	h->assigned += own_msg->type == WIRE_ASSIGN;
+	h->functions_got += own_msg->type == WIRE_FUNCTION;
+	h->drains += own_msg->type == WIRE_DRAIN;
+	MUST(h->w, h->functions_got <= h->functions_asked,
+	     "host %u is sent a function that it did not ask for", h->index);
+	MUST(h->w, h->drains <= 1, "host %u is told twice to drain", h->index);
 	step(h, &ev, &(struct cargo){ .message = own_msg });
 	wire_msg_release(own_msg);
 	struct session_stats stats;
@@ -282,7 +289,7 @@ static void disconnect(struct host *h)
 {
 	transport_free(&h->transport);
 	h->peer = 0;
-	h->granted = h->assigned = 0;
+	h->granted = h->assigned = h->functions_asked = h->functions_got = h->drains = 0;
 	h->connect_us = h->w->now_us + 1 + rng_skewed(&h->w->rng, 100000);
 	step_kind(h, SESSION_EV_DISCONNECTED);
 }

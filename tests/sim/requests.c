@@ -74,6 +74,11 @@ static struct request *request_draw(struct clients *c)
 
 static void render(struct call_submit *s)
 {
+	struct flight *f = s->call.owner;
+	f->unrendered = !f->clients->w->calm &&
+			rng_chance(&f->clients->w->rng, f->clients->w->knobs.starved / 10);
+	if (f->unrendered)
+		return;
 	struct blob *body = blob_new(s->count * sizeof(struct fh_id));
 	FH_ASSERT(body != NULL);
 	memset(body->data, 0, body->len);
@@ -189,6 +194,11 @@ static void submit_done(struct call *call)
 		     "request %u is refused: %s", r->index, call->err.text);
 		oracle_refused(w->oracle, &f->submit);
 		r->settled = true;
+		break;
+	case FH_ENOMEM:
+		MUST(w, f->unrendered, "request %u finds no memory", r->index);
+		oracle_refused(w->oracle, &f->submit);
+		r->send_us = w->now_us + 10000;
 		break;
 	case FH_ECLOSED: /* it stops: another one will take it */
 		oracle_refused(w->oracle, &f->submit);

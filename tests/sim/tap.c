@@ -94,9 +94,20 @@ size_t tap_waiting(const struct tap *t)
 	return t->count;
 }
 
+/* There is no memory for the answer of the first call. Who expires the backlog is told; who asks
+ * for anything else would give up, or is given up by its client. */
+static bool is_starved(struct tap *t)
+{
+	return t->waiting[0]->kind == STORE_EXPIRE && !t->w->calm &&
+	       rng_chance(&t->w->rng, t->w->knobs.starved);
+}
+
 void tap_commit(struct tap *t, size_t max_calls)
 {
-	size_t count = store_mem_commit(t->inner, max_calls);
+	bool starved = is_starved(t);
+	fh_mem_fail_after(starved);
+	size_t count = store_mem_commit(t->inner, starved ? 1 : max_calls);
+	fh_mem_fail_after(0);
 	FH_ASSERT_CMP(count, <=, t->count);
 	oracle_commit(t->w->oracle, t->waiting, count);
 	t->count -= count;
