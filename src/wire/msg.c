@@ -1,23 +1,36 @@
+/* What a message owns, and what it is called: both follow from the list of fields. */
 #include "wire/msg.h"
 
 #include "base/mem.h"
+#include "wire/fields.h"
+
+/* Kinds that own nothing. */
+#define RELEASE_u32(v)	      (void)(v)
+#define RELEASE_u64(v)	      (void)(v)
+#define RELEASE_i64(v)	      (void)(v)
+#define RELEASE_flag(v)	      (void)(v)
+#define RELEASE_id(v)	      (void)(v)
+#define RELEASE_token(v)      (void)(v)
+#define RELEASE_word(v)	      (void)(v)
+#define RELEASE_state(v)      (void)(v)
+#define RELEASE_reason(v)     (void)(v)
+#define RELEASE_serializer(v) (void)(v)
+#define RELEASE_why(v)	      (void)(v)
+
+#define RELEASE_text(v) fh_free(*(v))
+#define RELEASE_blob(v) blob_free(v)
+#define RELEASE_refs(v) fh_free((v)->in_flight)
 
 void wire_msg_release(struct wire_msg *m)
 {
 	switch (m->type) {
-	case WIRE_ASSIGN:
-		blob_free(&m->assign.payload);
-		fh_free(m->assign.retry_classes);
-		break;
-	case WIRE_FUNCTION:
-		blob_free(&m->function.payload);
-		break;
-	case WIRE_RESULT:
-		task_result_release(&m->result.result);
-		break;
-	case WIRE_HEARTBEAT:
-		fh_free(m->heartbeat.in_flight);
-		break;
+#define FIELD(kind, member) RELEASE_##kind(&m->member);
+#define MESSAGE(name, fields) \
+	case WIRE_##name:     \
+		fields(FIELD) break;
+		WIRE_MESSAGES(MESSAGE)
+#undef MESSAGE
+#undef FIELD
 	default:
 		break;
 	}
@@ -27,20 +40,9 @@ void wire_msg_release(struct wire_msg *m)
 const char *wire_type_name(enum wire_type t)
 {
 	static const char *const names[WIRE_TYPE_END] = {
-		[WIRE_HELLO] = "HELLO",
-		[WIRE_WELCOME] = "WELCOME",
-		[WIRE_CREDIT] = "CREDIT",
-		[WIRE_ASSIGN] = "ASSIGN",
-		[WIRE_FUNCTION_GET] = "FUNCTION_GET",
-		[WIRE_FUNCTION] = "FUNCTION",
-		[WIRE_STARTED] = "STARTED",
-		[WIRE_RESULT] = "RESULT",
-		[WIRE_RESULT_ACK] = "RESULT_ACK",
-		[WIRE_STALE] = "STALE",
-		[WIRE_CANCEL] = "CANCEL",
-		[WIRE_HEARTBEAT] = "HEARTBEAT",
-		[WIRE_DRAIN] = "DRAIN",
-		[WIRE_BYE] = "BYE",
+#define MESSAGE(name, fields) [WIRE_##name] = #name,
+		WIRE_MESSAGES(MESSAGE)
+#undef MESSAGE
 	};
 	return t > 0 && t < WIRE_TYPE_END ? names[t] : "UNKNOWN";
 }

@@ -9,7 +9,7 @@
  *   RESULT     how the attempt ended;       STALE       not recorded, token is old: forget it
  *              resent until ACK or STALE    CANCEL      end this attempt (kill what runs)
  *   HEARTBEAT  alive, tokens in flight      DRAIN       take no more, finish what runs
- *   BYE        drained, leaving
+ *   BYE        drained, leaving             BYE         go: unknown here, or refused, and why
  *
  * A message owns its blobs and strings; wire_msg_release() gives them up. Task ids in messages from
  * a worker are claims until the core has compared the token. */
@@ -57,6 +57,7 @@ struct wire_hello {
 	struct fh_id instance; /* random, made at the worker's start */
 	uint32_t slots;	       /* places for one running task each */
 	char runtime[8];       /* "cp311" */
+	char *host;	       /* its name, for people; NULL: not known */
 };
 
 struct wire_welcome {
@@ -109,6 +110,18 @@ struct wire_heartbeat {
 	struct wire_ref *in_flight; /* `count` of them, owned */
 };
 
+enum wire_bye_why {
+	WIRE_BYE_DRAINED, /* from a worker: it holds nothing any more */
+	WIRE_BYE_UNKNOWN, /* there is no such session (any more): say HELLO */
+	WIRE_BYE_REFUSED, /* the other side is at fault, or there are too many; see `text` */
+	WIRE_BYE_END,
+};
+
+struct wire_bye {
+	enum wire_bye_why why;
+	char *text; /* a sentence for people, or NULL */
+};
+
 struct wire_msg {
 	enum wire_type type;
 	union {
@@ -121,6 +134,7 @@ struct wire_msg {
 		struct wire_ref ref;
 		struct wire_result result;
 		struct wire_heartbeat heartbeat;
+		struct wire_bye bye;
 	};
 };
 

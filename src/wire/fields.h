@@ -1,0 +1,80 @@
+/* The fields of each message, in the order in which they stand on the wire: one list that makes the
+ * encoder, the decoder and the release, so that they cannot drift apart. docs/protocol.md shows the
+ * same as a grammar. F(kind, member): `kind` names a triple of functions in codec.c and what
+ * wire_msg_release() does.
+ *
+ * Whoever changes this list raises WIRE_VERSION. */
+#ifndef FARHAND_WIRE_FIELDS_H
+#define FARHAND_WIRE_FIELDS_H
+
+#define WIRE_FIELDS_NONE(F)
+#define WIRE_FIELDS_REF(F) F(id, ref.task) F(token, ref.token)
+
+#define WIRE_FIELDS_HELLO(F)   \
+	F(id, hello.instance)  \
+	F(u32, hello.slots)    \
+	F(word, hello.runtime) \
+	F(text, hello.host)
+
+#define WIRE_FIELDS_WELCOME(F) F(u32, welcome.session) F(u32, welcome.generation)
+#define WIRE_FIELDS_CREDIT(F)  F(u64, credit.granted_total)
+
+#define WIRE_FIELDS_ASSIGN(F)         \
+	F(id, assign.task)            \
+	F(token, assign.token)        \
+	F(id, assign.function)        \
+	F(u32, assign.timeout_ms)     \
+	F(u64, assign.mem_bytes)      \
+	F(flag, assign.ahead)         \
+	F(text, assign.retry_classes) \
+	F(blob, assign.payload)
+
+#define WIRE_FIELDS_FUNCTION_GET(F) F(id, function_get.function)
+
+#define WIRE_FIELDS_FUNCTION(F)            \
+	F(id, function.function)           \
+	F(serializer, function.serializer) \
+	F(blob, function.payload)
+
+#define WIRE_FIELDS_RESULT(F)                \
+	F(id, result.task)                   \
+	F(token, result.token)               \
+	F(flag, result.retry_match)          \
+	F(state, result.result.state)        \
+	F(reason, result.result.reason)      \
+	F(flag, result.result.out_cut)       \
+	F(flag, result.result.err_cut)       \
+	F(i64, result.result.started_ms)     \
+	F(i64, result.result.finished_ms)    \
+	F(u32, result.result.deserialize_us) \
+	F(u32, result.result.run_us)         \
+	F(u32, result.result.serialize_us)   \
+	F(word, result.result.runtime)       \
+	F(text, result.result.error_type)    \
+	F(text, result.result.error_message) \
+	F(text, result.result.traceback)     \
+	F(blob, result.result.out)           \
+	F(blob, result.result.err)           \
+	F(blob, result.result.value)
+
+#define WIRE_FIELDS_HEARTBEAT(F) F(refs, heartbeat)
+#define WIRE_FIELDS_BYE(F)	 F(why, bye.why) F(text, bye.text)
+
+/* M(name, fields) */
+#define WIRE_MESSAGES(M)                          \
+	M(HELLO, WIRE_FIELDS_HELLO)               \
+	M(WELCOME, WIRE_FIELDS_WELCOME)           \
+	M(CREDIT, WIRE_FIELDS_CREDIT)             \
+	M(ASSIGN, WIRE_FIELDS_ASSIGN)             \
+	M(FUNCTION_GET, WIRE_FIELDS_FUNCTION_GET) \
+	M(FUNCTION, WIRE_FIELDS_FUNCTION)         \
+	M(STARTED, WIRE_FIELDS_REF)               \
+	M(RESULT, WIRE_FIELDS_RESULT)             \
+	M(RESULT_ACK, WIRE_FIELDS_REF)            \
+	M(STALE, WIRE_FIELDS_REF)                 \
+	M(CANCEL, WIRE_FIELDS_REF)                \
+	M(HEARTBEAT, WIRE_FIELDS_HEARTBEAT)       \
+	M(DRAIN, WIRE_FIELDS_NONE)                \
+	M(BYE, WIRE_FIELDS_BYE)
+
+#endif

@@ -1,0 +1,366 @@
+/* Frames of a connection. Happy path: send() queues a message, next() fills a frame with what is
+ * urgent, then with what the window lets through; receive() takes frames apart again and counts
+ * their bytes, which the next frame out reports. A large message is encoded once, when its turn
+ * comes, and leaves in pieces.
+ *
+ * Failure modes: all that comes is checked before it is believed; a piece that does not continue
+ * the message before it, a count that goes back or beyond what was sent, a length beyond the frame
+ * end the connection. Memory for a message in pieces grows with what has come, not with what was
+ * announced. */
+#include "wire/link.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/list.h"
+#include "base/mem.h"
+#include "base/utf8.h"
+
+/* The head of a frame. The first four bytes, and all of a refusal, are the same in all versions:
+ *
+ *   'F' 'H' version kind | received (u64): bytes of frames that its sender has received
+ *   REFUSAL:  a sentence in UTF-8 instead of the rest
+ *   MESSAGES: { length (u32), message }, as many as there are
+ *   PIECE:    total (u32), offset (u32), bytes */
+enum {
+	HEAD = 12,
+	REFUSAL_HEAD = 4,
+	PIECE_HEAD = HEAD + 8,
+	ENTRY_HEAD = 4,
+	ENTRY_MAX = WIRE_FRAME_MAX - HEAD - ENTRY_HEAD,
+	PIECE_MAX = WIRE_FRAME_MAX - PIECE_HEAD,
+	/* Bytes that came and were not reported, at most. */
+	REPORT = WIRE_WINDOW / 4,
+	REFUSAL_TEXT_MAX = 200,
+};
+
+enum frame_kind { KIND_REFUSAL, KIND_MESSAGES, KIND_PIECE };
+
+struct outgoing {
+	struct list link;
+	struct wire_msg msg;
+	size_t len; /* encoded */
+};
+
+/* A message in pieces, on its way out or in. */
+struct parts {
+	uint8_t *data; /* NULL: none */
+	size_t total, done, room;
+};
+
+struct wire_link {
+	struct list urgent, bulk; /* struct outgoing */
+	size_t queued;
+	struct parts out, in;
+	uint64_t sent, acknowledged; /* bytes of our frames; how many the other side has */
+	uint64_t received, reported; /* bytes of its frames; how many we have said so */
+};
+
+int wire_link_new(struct wire_link **ret_link)
+{
+	struct wire_link *l = fh_calloc(1, sizeof *l);
+	if (!l)
+		return FH_ENOMEM;
+	list_init(&l->urgent);
+	list_init(&l->bulk);
+	*ret_link = l;
+	return 0;
+}
+
+static void outgoing_free(struct outgoing *o)
+{
+	wire_msg_release(&o->msg);
+	fh_free(o);
+}
+
+void wire_link_free(struct wire_link **link)
+{
+	struct wire_link *l = *link;
+	if (!l)
+		return;
+	*link = NULL;
+	for (struct list *item; (item = list_pop_front(&l->urgent));)
+		outgoing_free(list_entry(item, struct outgoing, link));
+	for (struct list *item; (item = list_pop_front(&l->bulk));)
+		outgoing_free(list_entry(item, struct outgoing, link));
+	fh_free(l->out.data);
+	fh_free(l->in.data);
+	fh_free(l);
+}
+
+/* ---- integers ---- */
+
+static void put_u32(uint8_t *at, uint32_t v)
+{
+	for (unsigned i = 0; i < 4; i++)
+		at[i] = (uint8_t)(v >> (8 * i));
+}
+
+static uint32_t get_u32(const uint8_t *at)
+{
+	return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static void put_u64(uint8_t *at, uint64_t v)
+{
+	put_u32(at, (uint32_t)v);
+	put_u32(at + 4, (uint32_t)(v >> 32));
+}
+
+static uint64_t get_u64(const uint8_t *at)
+{
+	return get_u32(at) | (uint64_t)get_u32(at + 4) << 32;
+}
+
+/* ---- out ---- */
+
+static bool is_urgent(enum wire_type type, size_t len)
+{
+	return type != WIRE_ASSIGN && type != WIRE_FUNCTION && type != WIRE_RESULT &&
+	       len <= WIRE_URGENT_MAX;
+}
+
+int wire_link_send(struct wire_link *link, struct wire_msg *own_msg)
+{
+	size_t len = wire_encoded_len(own_msg);
+	if (len > WIRE_MESSAGE_MAX)
+		return FH_ETOOBIG;
+	if (link->queued >= WIRE_QUEUE_MAX)
+		return FH_EFULL;
+	struct outgoing *o = fh_malloc(sizeof *o);
+	if (!o)
+		return FH_ENOMEM;
+	o->msg = *own_msg;
+	o->len = len;
+	*own_msg = (struct wire_msg){ 0 };
+	list_init(&o->link);
+	list_push_back(is_urgent(o->msg.type, len) ? &link->urgent : &link->bulk, &o->link);
+	link->queued++;
+	return 0;
+}
+
+static bool window_open(const struct wire_link *link)
+{
+	return link->sent - link->acknowledged < WIRE_WINDOW;
+}
+
+static bool bulk_pending(const struct wire_link *link)
+{
+	return window_open(link) && (link->out.data || !list_empty(&link->bulk));
+}
+
+bool wire_link_pending(const struct wire_link *link)
+{
+	return !list_empty(&link->urgent) || bulk_pending(link) ||
+	       link->received - link->reported >= REPORT;
+}
+
+static struct outgoing *first_of(struct list *queue)
+{
+	return list_empty(queue) ? NULL : list_entry(queue->next, struct outgoing, link);
+}
+
+static void done_with(struct wire_link *link, struct outgoing *o)
+{
+	list_remove(&o->link);
+	link->queued--;
+	outgoing_free(o);
+}
+
+/* Moves messages from the queue into the frame while they fit; gives its new length. */
+static size_t fill(struct wire_link *link, struct list *queue, uint8_t *frame, size_t len)
+{
+	for (struct outgoing *o; (o = first_of(queue));) {
+		if (o->len > WIRE_FRAME_MAX - ENTRY_HEAD - len)
+			break;
+		put_u32(frame + len, (uint32_t)o->len);
+		wire_encode(&o->msg, frame + len + ENTRY_HEAD);
+		len += ENTRY_HEAD + o->len;
+		done_with(link, o);
+	}
+	return len;
+}
+
+/* The first message of the bulk queue is too long for a frame: it goes in pieces from here on. */
+static int cut(struct wire_link *link)
+{
+	struct outgoing *o = first_of(&link->bulk);
+	link->out.data = fh_malloc(o->len);
+	if (!link->out.data)
+		return FH_ENOMEM;
+	wire_encode(&o->msg, link->out.data);
+	link->out.total = o->len;
+	link->out.done = 0;
+	done_with(link, o);
+	return 0;
+}
+
+static size_t next_piece(struct wire_link *link, uint8_t *frame)
+{
+	struct parts *out = &link->out;
+	size_t len = out->total - out->done < PIECE_MAX ? out->total - out->done : PIECE_MAX;
+	put_u32(frame + HEAD, (uint32_t)out->total);
+	put_u32(frame + HEAD + 4, (uint32_t)out->done);
+	memcpy(frame + PIECE_HEAD, out->data + out->done, len);
+	out->done += len;
+	if (out->done == out->total) {
+		fh_free(out->data);
+		*out = (struct parts){ 0 };
+	}
+	return PIECE_HEAD + len;
+}
+
+int wire_link_next(struct wire_link *link, uint8_t frame[WIRE_FRAME_MAX], size_t *ret_len)
+{
+	*ret_len = 0;
+	if (!wire_link_pending(link))
+		return 0;
+	enum frame_kind kind = KIND_MESSAGES;
+	size_t len = fill(link, &link->urgent, frame, HEAD);
+	if (!link->out.data && window_open(link)) {
+		len = fill(link, &link->bulk, frame, len);
+		const struct outgoing *o = first_of(&link->bulk);
+		if (o && o->len > ENTRY_MAX && cut(link))
+			return FH_ENOMEM;
+	}
+	if (len == HEAD && link->out.data && window_open(link)) {
+		kind = KIND_PIECE;
+		len = next_piece(link, frame);
+	}
+	memcpy(frame, "FH", 2);
+	frame[2] = WIRE_VERSION;
+	frame[3] = (uint8_t)kind;
+	put_u64(frame + 4, link->received);
+	link->reported = link->received;
+	link->sent += len;
+	*ret_len = len;
+	return 0;
+}
+
+size_t wire_link_refusal(uint8_t frame[WIRE_FRAME_MAX], const char *text)
+{
+	size_t len = strnlen(text, REFUSAL_TEXT_MAX);
+	memcpy(frame, "FH", 2);
+	frame[2] = WIRE_VERSION;
+	frame[3] = KIND_REFUSAL;
+	memcpy(frame + REFUSAL_HEAD, text, len);
+	return REFUSAL_HEAD + len;
+}
+
+/* ---- in ---- */
+
+static int receive_message(const uint8_t *data, size_t len, wire_deliver_fn deliver, void *ctx,
+			   bool *ret_go_on, struct fh_err *err)
+{
+	struct wire_msg m;
+	int ret = wire_decode(data, len, &m, err);
+	if (ret == 0)
+		*ret_go_on = deliver(ctx, &m);
+	return ret;
+}
+
+static int receive_messages(const uint8_t *data, size_t len, wire_deliver_fn deliver, void *ctx,
+			    struct fh_err *err)
+{
+	bool go_on = true;
+	while (len > 0 && go_on) {
+		size_t entry = len >= ENTRY_HEAD ? get_u32(data) : 0;
+		if (len < ENTRY_HEAD || entry > len - ENTRY_HEAD)
+			return fh_err_set(err, FH_EPROTO, "a message that ends beyond its frame");
+		int ret = receive_message(data + ENTRY_HEAD, entry, deliver, ctx, &go_on, err);
+		if (ret)
+			return ret;
+		data += ENTRY_HEAD + entry;
+		len -= ENTRY_HEAD + entry;
+	}
+	return 0;
+}
+
+static int make_room(struct parts *in, size_t len)
+{
+	size_t need = in->done + len;
+	if (need <= in->room)
+		return 0;
+	size_t room = 2 * need < in->total ? 2 * need : in->total;
+	uint8_t *data = fh_realloc(in->data, room);
+	if (!data)
+		return FH_ENOMEM;
+	in->data = data;
+	in->room = room;
+	return 0;
+}
+
+static int receive_piece(struct wire_link *link, const uint8_t *data, size_t len,
+			 wire_deliver_fn deliver, void *ctx, struct fh_err *err)
+{
+	struct parts *in = &link->in;
+	if (len <= 8)
+		return fh_err_set(err, FH_EPROTO, "a piece without bytes");
+	size_t total = get_u32(data), offset = get_u32(data + 4);
+	data += 8;
+	len -= 8;
+	if (offset == 0 && !in->data)
+		in->total = total;
+	if (total != in->total || offset != in->done || total > WIRE_MESSAGE_MAX ||
+	    len > total - offset)
+		return fh_err_set(err, FH_EPROTO,
+				  "a piece of %zu bytes at %zu of %zu, where %zu of %zu had come",
+				  len, offset, total, in->done, in->total);
+	if (make_room(in, len))
+		return fh_err_set(err, FH_ENOMEM, "no memory for a message of %zu bytes", total);
+	memcpy(in->data + in->done, data, len);
+	in->done += len;
+	if (in->done < in->total)
+		return 0;
+	struct parts whole = *in;
+	*in = (struct parts){ 0 };
+	bool go_on;
+	int ret = receive_message(whole.data, whole.total, deliver, ctx, &go_on, err);
+	fh_free(whole.data);
+	return ret;
+}
+
+static int refused(const uint8_t *text, size_t len, struct fh_err *err)
+{
+	len = len < REFUSAL_TEXT_MAX ? len : REFUSAL_TEXT_MAX;
+	len = utf8_valid_len(text, len);
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < 0x20 || text[i] == 0x7F)
+			len = i;
+	return fh_err_set(err, FH_ECLOSED, "the other side refuses: %.*s", (int)len,
+			  (const char *)text);
+}
+
+/* The fixed part of a frame; 0: it is one of ours. */
+static int check_head(const uint8_t *frame, size_t len, struct fh_err *err)
+{
+	if (len < REFUSAL_HEAD || memcmp(frame, "FH", 2) != 0)
+		return fh_err_set(err, FH_EPROTO, "what came is not a frame of Farhand");
+	if (frame[3] == KIND_REFUSAL)
+		return refused(frame + REFUSAL_HEAD, len - REFUSAL_HEAD, err);
+	if (frame[2] != WIRE_VERSION)
+		return fh_err_set(err, FH_EVERSION,
+				  "protocol version %u meets version %u: both sides need the same "
+				  "version of Farhand",
+				  frame[2], WIRE_VERSION);
+	if (len < HEAD || len > WIRE_FRAME_MAX || frame[3] > KIND_PIECE)
+		return fh_err_set(err, FH_EPROTO, "a frame of %zu bytes and kind %u", len,
+				  frame[3]);
+	return 0;
+}
+
+int wire_link_receive(struct wire_link *link, const uint8_t *frame, size_t len,
+		      wire_deliver_fn deliver, void *ctx, struct fh_err *err)
+{
+	int ret = check_head(frame, len, err);
+	if (ret)
+		return ret;
+	uint64_t received = get_u64(frame + 4);
+	if (received < link->acknowledged || received > link->sent)
+		return fh_err_set(err, FH_EPROTO, "a count of received bytes that cannot be");
+	link->acknowledged = received;
+	link->received += len;
+	if (frame[3] == KIND_PIECE)
+		return receive_piece(link, frame + HEAD, len - HEAD, deliver, ctx, err);
+	return receive_messages(frame + HEAD, len - HEAD, deliver, ctx, err);
+}

@@ -1,0 +1,292 @@
+/* A connection as frames: what goes in comes out once, small things pass large ones, a slow reader
+ * holds back what is large, versions refuse each other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "wire/link.h"
+#include "wire_samples.h"
+
+struct side {
+	struct wire_link *link;
+	unsigned got;
+	unsigned stop_at; /* 0: never */
+	enum wire_type last;
+	uint64_t sum; /* of the lengths of all that came */
+	uint64_t hash;
+};
+
+static void mix(struct side *s, const struct wire_msg *m)
+{
+	size_t len = wire_encoded_len(m);
+	uint8_t *data = fh_malloc(len);
+	wire_encode(m, data);
+	uint64_t h = 14695981039346656037u;
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ data[i]) * 1099511628211u;
+	s->hash += h; /* a sum: the order of what is urgent and what is not may differ */
+	s->sum += len;
+	fh_free(data);
+}
+
+static bool deliver(void *ctx, struct wire_msg *own_msg)
+{
+	struct side *s = ctx;
+	s->last = own_msg->type;
+	s->got++;
+	mix(s, own_msg);
+	wire_msg_release(own_msg);
+	return s->got != s->stop_at;
+}
+
+static void open_side(struct side *s)
+{
+	*s = (struct side){ 0 };
+	assert_int_equal(wire_link_new(&s->link), 0);
+}
+
+/* Moves at most `max` frames; how many there were. */
+static unsigned move(struct side *from, struct side *to, unsigned max)
+{
+	static uint8_t frame[WIRE_FRAME_MAX];
+	unsigned count = 0;
+	for (size_t len; count < max; count++) {
+		assert_int_equal(wire_link_next(from->link, frame, &len), 0);
+		if (len == 0)
+			break;
+		struct fh_err err = { "" };
+		uint8_t *exact = fh_malloc(len);
+		memcpy(exact, frame, len);
+		if (wire_link_receive(to->link, exact, len, deliver, to, &err))
+			fail_msg("refused: %s", err.text);
+		fh_free(exact);
+	}
+	assert_true(count == max || !wire_link_pending(from->link));
+	return count;
+}
+
+static void send_credit(struct side *s)
+{
+	struct wire_msg m = { .type = WIRE_CREDIT, .credit = { 5 } };
+	assert_int_equal(wire_link_send(s->link, &m), 0);
+}
+
+static void send_assign(struct side *s, size_t len)
+{
+	struct wire_msg m = { .type = WIRE_ASSIGN, .assign.payload = blob_new(len) };
+	memset(m.assign.payload->data, 'x', len);
+	assert_int_equal(wire_link_send(s->link, &m), 0);
+	assert_int_equal(m.type, 0);
+}
+
+static void small_messages_share_a_frame(void **state)
+{
+	(void)state;
+	struct side a, b;
+	open_side(&a);
+	open_side(&b);
+	for (unsigned i = 0; i < 100; i++) {
+		send_credit(&a);
+		send_assign(&a, 10);
+	}
+	assert_int_equal(move(&a, &b, 100), 1);
+	assert_int_equal(b.got, 200);
+	wire_link_free(&a.link);
+	wire_link_free(&b.link);
+}
+
+static void a_large_message_goes_in_pieces_and_lets_small_ones_pass(void **state)
+{
+	(void)state;
+	struct side a, b;
+	open_side(&a);
+	open_side(&b);
+	send_assign(&a, 1 << 20);
+	send_assign(&a, 3);
+	assert_int_equal(move(&a, &b, 2), 2);
+	assert_int_equal(b.got, 0);
+	send_credit(&a);
+	assert_int_equal(move(&a, &b, 1), 1);
+	assert_int_equal(b.got, 1);
+	assert_int_equal(b.last, WIRE_CREDIT);
+	(void)move(&a, &b, 100);
+	assert_int_equal(b.got, 3);
+	assert_int_equal(b.last, WIRE_ASSIGN);
+	wire_link_free(&a.link);
+	wire_link_free(&b.link);
+}
+
+/* Nobody reads: what is large waits, what is urgent does not. */
+static void a_slow_reader_holds_back_what_is_large(void **state)
+{
+	(void)state;
+	struct side a;
+	static uint8_t frame[WIRE_FRAME_MAX];
+	open_side(&a);
+	for (unsigned i = 0; i < 200; i++)
+		send_assign(&a, 50000);
+	size_t len, sent = 0;
+	do {
+		assert_int_equal(wire_link_next(a.link, frame, &len), 0);
+		sent += len;
+	} while (len > 0);
+	assert_in_range(sent, WIRE_WINDOW, WIRE_WINDOW + WIRE_FRAME_MAX);
+	assert_false(wire_link_pending(a.link));
+	send_credit(&a);
+	assert_true(wire_link_pending(a.link));
+	assert_int_equal(wire_link_next(a.link, frame, &len), 0);
+	assert_in_range(len, 1, 100);
+	assert_int_equal(wire_link_next(a.link, frame, &len), 0);
+	assert_int_equal(len, 0);
+	wire_link_free(&a.link);
+}
+
+/* A reader says what it has received though it has nothing else to say. */
+static void a_reader_reports_by_itself(void **state)
+{
+	(void)state;
+	struct side a, b;
+	open_side(&a);
+	open_side(&b);
+	for (unsigned i = 0; i < 1000; i++)
+		send_assign(&a, 50000);
+	unsigned reports = 0;
+	while (b.got < 1000) {
+		assert_true(move(&a, &b, 1000) > 0);
+		reports += move(&b, &a, 1000);
+	}
+	assert_in_range(reports, 5, 100);
+	wire_link_free(&a.link);
+	wire_link_free(&b.link);
+}
+
+static void random_traffic_arrives_whole(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 30; seed++) {
+		struct side a, b, sent_a = { 0 }, sent_b = { 0 };
+		uint64_t rng = seed;
+		open_side(&a);
+		open_side(&b);
+		for (unsigned turn = 0; turn < 300; turn++) {
+			bool forth = sample_below(&rng, 2);
+			uint32_t max = sample_below(&rng, 20) == 0 ? 1 << 20 : 2000;
+			struct wire_msg m =
+				sample_msg(&rng, 1 + sample_below(&rng, WIRE_TYPE_END - 1), max);
+			mix(forth ? &sent_a : &sent_b, &m);
+			assert_int_equal(wire_link_send((forth ? &a : &b)->link, &m), 0);
+			(void)move(&a, &b, sample_below(&rng, 3));
+			(void)move(&b, &a, sample_below(&rng, 3));
+		}
+		while (move(&a, &b, 1000) + move(&b, &a, 1000) > 0)
+			;
+		assert_true(b.hash == sent_a.hash && b.sum == sent_a.sum);
+		assert_true(a.hash == sent_b.hash && a.sum == sent_b.sum);
+		wire_link_free(&a.link);
+		wire_link_free(&b.link);
+	}
+}
+
+static void expect(const uint8_t *frame, size_t len, int ret, const char *line)
+{
+	struct side s;
+	struct fh_err err = { "" };
+	open_side(&s);
+	uint8_t *exact = fh_malloc(len ? len : 1);
+	memcpy(exact, frame, len);
+	assert_int_equal(wire_link_receive(s.link, exact, len, deliver, &s, &err), ret);
+	if (!strstr(err.text, line))
+		fail_msg("'%s' does not say '%s'", err.text, line);
+	fh_free(exact);
+	wire_link_free(&s.link);
+}
+
+static void versions_refuse_each_other_with_a_sentence(void **state)
+{
+	(void)state;
+	static uint8_t frame[WIRE_FRAME_MAX];
+	struct side old;
+	open_side(&old);
+	send_credit(&old);
+	size_t len;
+	assert_int_equal(wire_link_next(old.link, frame, &len), 0);
+	frame[2] = 9;
+	expect(frame, len, FH_EVERSION, "protocol version 9 meets version 1");
+	len = wire_link_refusal(frame, "protocol version 9 meets version 1");
+	frame[2] = 9; /* whoever wrote it */
+	expect(frame, len, FH_ECLOSED, "the other side refuses: protocol version 9 meets");
+	len = wire_link_refusal(frame, "one\nforged log line");
+	expect(frame, len, FH_ECLOSED, "the other side refuses: one");
+	wire_link_free(&old.link);
+}
+
+static void junk_is_refused(void **state)
+{
+	(void)state;
+	expect((const uint8_t *)"", 0, FH_EPROTO, "not a frame");
+	expect((const uint8_t *)"GET / HTTP/1.1\r\n\r\n", 18, FH_EPROTO, "not a frame");
+	expect((const uint8_t *)"FH\1\1", 4, FH_EPROTO, "a frame of 4 bytes");
+	expect((const uint8_t *)"FH\1\7xxxxxxxx", 12, FH_EPROTO, "kind 7");
+	expect((const uint8_t *)"FH\1\1\1\0\0\0\0\0\0\0", 12, FH_EPROTO, "a count of received");
+	expect((const uint8_t *)"FH\1\1\0\0\0\0\0\0\0\0\1", 13, FH_EPROTO, "ends beyond");
+	expect((const uint8_t *)"FH\1\1\0\0\0\0\0\0\0\0\2\0\0\0\1", 17, FH_EPROTO, "ends beyond");
+	expect((const uint8_t *)"FH\1\1\0\0\0\0\0\0\0\0\0\0\0\0", 16, FH_EPROTO, "empty message");
+	expect((const uint8_t *)"FH\1\2\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0", 20, FH_EPROTO,
+	       "a piece without bytes");
+	expect((const uint8_t *)"FH\1\2\0\0\0\0\0\0\0\0\3\0\0\0\1\0\0\0x", 21, FH_EPROTO,
+	       "a piece of 1 bytes at 1 of 3, where 0 of 0");
+	expect((const uint8_t *)"FH\1\2\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0xy", 22, FH_EPROTO,
+	       "a piece of 2 bytes at 0 of 1");
+	expect((const uint8_t *)"FH\1\2\0\0\0\0\0\0\0\0\1\0\0\x7F\0\0\0\0x", 21, FH_EPROTO,
+	       "a piece of 1 bytes at 0 of 2130706433");
+}
+
+static void a_receiver_that_has_had_enough_gets_no_more(void **state)
+{
+	(void)state;
+	struct side a, b;
+	open_side(&a);
+	open_side(&b);
+	b.stop_at = 2;
+	for (unsigned i = 0; i < 5; i++)
+		send_credit(&a);
+	(void)move(&a, &b, 1);
+	assert_int_equal(b.got, 2);
+	wire_link_free(&a.link);
+	wire_link_free(&b.link);
+}
+
+static void limits_refuse_and_take_nothing(void **state)
+{
+	(void)state;
+	struct side a;
+	open_side(&a);
+	struct wire_msg m = { .type = WIRE_ASSIGN, .assign.payload = blob_new(WIRE_MESSAGE_MAX) };
+	assert_int_equal(wire_link_send(a.link, &m), FH_ETOOBIG);
+	assert_int_equal(m.type, WIRE_ASSIGN);
+	wire_msg_release(&m);
+	for (unsigned i = 0; i < WIRE_QUEUE_MAX; i++)
+		send_credit(&a);
+	m = (struct wire_msg){ .type = WIRE_CREDIT };
+	assert_int_equal(wire_link_send(a.link, &m), FH_EFULL);
+	wire_link_free(&a.link);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(small_messages_share_a_frame),
+		cmocka_unit_test(a_large_message_goes_in_pieces_and_lets_small_ones_pass),
+		cmocka_unit_test(a_slow_reader_holds_back_what_is_large),
+		cmocka_unit_test(a_reader_reports_by_itself),
+		cmocka_unit_test(random_traffic_arrives_whole),
+		cmocka_unit_test(versions_refuse_each_other_with_a_sentence),
+		cmocka_unit_test(junk_is_refused),
+		cmocka_unit_test(a_receiver_that_has_had_enough_gets_no_more),
+		cmocka_unit_test(limits_refuse_and_take_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

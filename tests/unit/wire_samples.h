@@ -1,0 +1,145 @@
+/* Messages for tests, made from a seed: every field takes every kind of value. */
+#ifndef FARHAND_TESTS_UNIT_WIRE_SAMPLES_H
+#define FARHAND_TESTS_UNIT_WIRE_SAMPLES_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "wire/msg.h"
+
+static inline uint64_t sample_next(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return *seed >> 16 ^ *seed << 31;
+}
+
+static inline uint32_t sample_below(uint64_t *seed, uint32_t end)
+{
+	return (uint32_t)(sample_next(seed) % end);
+}
+
+static inline struct fh_id sample_id(uint64_t *seed)
+{
+	struct fh_id id;
+	for (size_t i = 0; i < sizeof id.b; i++)
+		id.b[i] = (uint8_t)sample_next(seed);
+	return id;
+}
+
+static inline struct wire_ref sample_ref(uint64_t *seed)
+{
+	struct wire_ref ref = { .task = sample_id(seed) };
+	ref.token.attempt = (uint32_t)sample_next(seed);
+	ref.token.generation = (uint32_t)sample_next(seed);
+	return ref;
+}
+
+static inline struct blob *sample_blob(uint64_t *seed, uint32_t max)
+{
+	if (sample_below(seed, 4) == 0)
+		return NULL;
+	struct blob *b = blob_new(sample_below(seed, max));
+	FH_ASSERT(b);
+	for (size_t i = 0; i < b->len; i++)
+		b->data[i] = (uint8_t)sample_next(seed);
+	return b;
+}
+
+static inline char *sample_text(uint64_t *seed)
+{
+	static const char *const texts[] = { "", "a", "Erde", "\xC3\xA4\xE2\x82\xAC",
+					     "two\nlines" };
+	uint32_t i = sample_below(seed, 6);
+	return i < 5 ? fh_strdup(texts[i]) : NULL;
+}
+
+static inline void sample_result(uint64_t *seed, uint32_t max, struct task_result *r)
+{
+	r->state = TASK_COMPLETED + sample_below(seed, 3);
+	r->reason = sample_below(seed, REASON_COUNT);
+	r->value = sample_blob(seed, max);
+	r->out = sample_blob(seed, 64);
+	r->err = sample_blob(seed, 64);
+	r->out_cut = sample_below(seed, 2);
+	r->err_cut = sample_below(seed, 2);
+	r->error_type = sample_text(seed);
+	r->error_message = sample_text(seed);
+	r->traceback = sample_text(seed);
+	r->started_ms = (int64_t)sample_next(seed);
+	r->finished_ms = -(int64_t)sample_next(seed);
+	r->deserialize_us = (uint32_t)sample_next(seed);
+	r->run_us = (uint32_t)sample_next(seed);
+	r->serialize_us = (uint32_t)sample_next(seed);
+	(void)snprintf(r->runtime, sizeof r->runtime, "cp3%u", sample_below(seed, 20));
+}
+
+/* Blobs of fewer than `max` bytes. The message is the caller's. */
+static inline struct wire_msg sample_msg(uint64_t *seed, enum wire_type type, uint32_t max)
+{
+	struct wire_msg m = { .type = type };
+	switch (type) {
+	case WIRE_HELLO:
+		m.hello.instance = sample_id(seed);
+		m.hello.slots = (uint32_t)sample_next(seed);
+		(void)snprintf(m.hello.runtime, sizeof m.hello.runtime, "cp311");
+		m.hello.host = sample_text(seed);
+		break;
+	case WIRE_WELCOME:
+		m.welcome.session = (uint32_t)sample_next(seed);
+		m.welcome.generation = (uint32_t)sample_next(seed);
+		break;
+	case WIRE_CREDIT:
+		m.credit.granted_total = sample_next(seed);
+		break;
+	case WIRE_ASSIGN:
+		m.assign.task = sample_id(seed);
+		m.assign.token = sample_ref(seed).token;
+		m.assign.function = sample_id(seed);
+		m.assign.payload = sample_blob(seed, max);
+		m.assign.timeout_ms = (uint32_t)sample_next(seed);
+		m.assign.mem_bytes = sample_next(seed);
+		m.assign.retry_classes = sample_text(seed);
+		m.assign.ahead = sample_below(seed, 2);
+		break;
+	case WIRE_FUNCTION_GET:
+		m.function_get.function = sample_id(seed);
+		break;
+	case WIRE_FUNCTION:
+		m.function.function = sample_id(seed);
+		m.function.payload = sample_blob(seed, max);
+		m.function.serializer = sample_below(seed, SERIALIZER_COUNT);
+		break;
+	case WIRE_RESULT:
+		m.result.task = sample_id(seed);
+		m.result.token = sample_ref(seed).token;
+		m.result.retry_match = sample_below(seed, 2);
+		sample_result(seed, max, &m.result.result);
+		break;
+	case WIRE_STARTED:
+	case WIRE_RESULT_ACK:
+	case WIRE_STALE:
+	case WIRE_CANCEL:
+		m.ref = sample_ref(seed);
+		break;
+	case WIRE_HEARTBEAT:
+		m.heartbeat.count = sample_below(seed, 5);
+		if (m.heartbeat.count > 0)
+			m.heartbeat.in_flight =
+				fh_calloc(m.heartbeat.count, sizeof *m.heartbeat.in_flight);
+		for (uint32_t i = 0; i < m.heartbeat.count; i++)
+			m.heartbeat.in_flight[i] = sample_ref(seed);
+		break;
+	case WIRE_BYE:
+		m.bye.why = sample_below(seed, WIRE_BYE_END);
+		m.bye.text = sample_text(seed);
+		break;
+	case WIRE_DRAIN:
+	case WIRE_TYPE_END:
+		break;
+	}
+	return m;
+}
+
+#endif
