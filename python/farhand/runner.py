@@ -168,7 +168,10 @@ class Template:
 
     def send(self, kind, child=0, value=0, text=""):
         data = text.encode("utf-8", "backslashreplace")
-        self.control.sendall(CONTROL.pack(kind, child, value) + data[:4096])
+        try:
+            self.control.sendall(CONTROL.pack(kind, child, value) + data[:4096])
+        except ConnectionError:  # the worker is gone: all is to end, and nobody needs to know
+            self.stopping = True
 
     def loop(self):
         """Serves the worker. Returns in a new child only, with its descriptors."""
@@ -339,7 +342,15 @@ def main(control_fd):
     except BaseException as error:
         template.send(BROKEN, text="%s: %s" % (type(error).__name__, text_of(error)))
         return
-    fds = template.loop()
+    try:
+        fds = template.loop()
+    except BaseException:  # not foreseen; yet nothing must be left behind
+        try:
+            traceback.print_exc()
+        finally:
+            if os.getpid() == template.pid:
+                template.end_all()
+            os._exit(1)
     control.close()
     try:
         channel = child_start(template.pid, fds)

@@ -298,6 +298,25 @@ bool contains(const struct blob *b, const char *text)
 	return b && memmem(b->data, b->len, text, strlen(text)) != NULL;
 }
 
+char process_state(pid_t pid)
+{
+	char path[64], state = 0;
+	(void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	FILE *f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
+		state = 0;
+	(void)fclose(f);
+	return state;
+}
+
+bool process_ended(pid_t pid)
+{
+	char state = process_state(pid);
+	return state == 0 || state == 'Z' || state == 'X';
+}
+
 int harness_main(const char *name, const struct CMUnitTest *tests, size_t count)
 {
 	const char *pythons = getenv("FARHAND_TEST_PYTHONS");

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <cmocka.h>
 #include <event2/event.h>
@@ -78,6 +79,11 @@ void expect_int(const struct task_result *r, int value);
 long expect_number(const struct task_result *r); /* a str of digits */
 void expect_output(const struct blob *b, const char *text);
 bool contains(const struct blob *b, const char *text);
+
+/* The letter of /proc/PID/stat; 0: there is no such process. */
+char process_state(pid_t pid);
+/* Whether it has ended; whose child it was last may not have reaped it yet. */
+bool process_ended(pid_t pid);
 
 /* Every test once for each Python of FARHAND_TEST_PYTHONS (separated by ' ' or ':'), or python3. */
 int harness_main(const char *name, const struct CMUnitTest *tests, size_t count);

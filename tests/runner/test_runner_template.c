@@ -1,4 +1,4 @@
-/* The template: what cannot be started and why, its death, and that nothing outlives the runner. */
+/* The template: what cannot be started and why, its death, its end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -177,11 +176,6 @@ static void the_path_is_as_for_a_script(void **state)
 	harness_free(h);
 }
 
-static bool gone(pid_t pid)
-{
-	return kill(pid, 0) < 0 && errno == ESRCH;
-}
-
 static void its_death_loses_what_runs_and_nothing_else(void **state)
 {
 	(void)state;
@@ -197,95 +191,10 @@ static void its_death_loses_what_runs_and_nothing_else(void **state)
 	expect_failed(&h->jobs[4].result, REASON_WORKER_LOST, "builtins.RuntimeError", "template");
 	assert_int_equal(h->jobs[3].returned, 1);
 	harness_wait(h, h->ready == 2);
-	harness_wait(h, gone(other));
+	harness_wait(h, process_ended(other));
 	assert_int_equal(h->broken, 0);
 	expect_int(harness_result(h, 0, 5, "add", "I3\nI4\n"), 7);
 	expect_int(harness_result(h, 1, 6, "add", "I3\nI4\n"), 7);
-	harness_free(h);
-}
-
-static pid_t pid_in_file(const char *path)
-{
-	long pid = 0;
-	FILE *f = fopen(path, "r");
-	if (!f)
-		return 0;
-	if (fscanf(f, "%ld", &pid) != 1)
-		pid = 0;
-	(void)fclose(f);
-	return (pid_t)pid;
-}
-
-/* A runner with a child that sleeps, one that is deaf and has left a daemon, and the template. */
-static struct harness *busy_runner(pid_t pids[4])
-{
-	char path[128], args[160];
-	struct harness *h = harness_new(3);
-	harness_start(h);
-	pids[0] = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
-	pids[1] = (pid_t)expect_number(harness_result(h, 1, 2, "my_pid", ""));
-	pids[2] = (pid_t)expect_number(harness_result(h, 0, 3, "parents_pid", ""));
-	harness_run(h, 0, 4, "ignore_sigterm", "");
-	(void)snprintf(path, sizeof path, "%s/daemon", folder);
-	(void)unlink(path);
-	(void)snprintf(args, sizeof args, "V%s\n", path);
-	harness_run(h, 1, 5, "with_daemon_sleep", args);
-	harness_wait(h, h->jobs[4].started && pid_in_file(path) > 1);
-	pids[3] = pid_in_file(path);
-	return h;
-}
-
-static void nothing_outlives_the_runner(void **state)
-{
-	(void)state;
-	pid_t pids[4];
-	struct harness *h = busy_runner(pids);
-	for (int i = 0; i < 4; i++)
-		assert_false(gone(pids[i]));
-	harness_free(h);
-	for (int i = 0; i < 4; i++)
-		assert_true(gone(pids[i]));
-	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-	assert_int_equal(errno, ECHILD);
-}
-
-static void a_stopped_template_does_not_hold_the_end_up(void **state)
-{
-	(void)state;
-	pid_t pids[4];
-	struct harness *h = busy_runner(pids);
-	assert_int_equal(kill(pids[2], SIGSTOP), 0);
-	harness_free(h);
-	for (int i = 0; i < 4; i++)
-		assert_true(gone(pids[i]));
-}
-
-/* The worker itself is killed: its children end with it. */
-static void nothing_outlives_a_killed_worker(void **state)
-{
-	(void)state;
-	int pipes[2];
-	pid_t pids[4];
-	assert_int_equal(pipe(pipes), 0);
-	pid_t worker = fork();
-	assert_true(worker >= 0);
-	if (worker == 0) {
-		struct harness *h = busy_runner(pids);
-		bool told = write(pipes[1], pids, sizeof pids) == (ssize_t)sizeof pids;
-		harness_wait(h, !told);
-		_exit(1);
-	}
-	assert_int_equal(close(pipes[1]), 0);
-	assert_int_equal(read(pipes[0], pids, sizeof pids), (int)sizeof pids);
-	for (int i = 0; i < 4; i++)
-		assert_false(gone(pids[i]));
-	assert_int_equal(kill(worker, SIGKILL), 0);
-	assert_int_equal(waitpid(worker, NULL, 0), worker);
-	assert_int_equal(close(pipes[0]), 0);
-	struct harness *h = harness_new(1); /* its loop waits */
-	harness_start(h);
-	for (int i = 0; i < 4; i++)
-		harness_wait(h, gone(pids[i]));
 	harness_free(h);
 }
 
@@ -321,9 +230,6 @@ int main(void)
 		cmocka_unit_test(without_descriptors_it_is_tried_again),
 		IN_FOLDER(the_path_is_as_for_a_script),
 		cmocka_unit_test(its_death_loses_what_runs_and_nothing_else),
-		IN_FOLDER(nothing_outlives_the_runner),
-		IN_FOLDER(a_stopped_template_does_not_hold_the_end_up),
-		IN_FOLDER(nothing_outlives_a_killed_worker),
 		cmocka_unit_test(a_runner_can_end_at_any_time),
 	};
 	return harness_main("runner_template", tests, sizeof tests / sizeof tests[0]);
