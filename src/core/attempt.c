@@ -1,7 +1,8 @@
 /* Decides who gets a task, what a worker's word is worth, and what a lost worker means.
  *
  *  - assign: the policies choose task and session; a new attempt, a new token, ASSIGN
- *  - at_most_once: its start is made durable first, so that no crash can send it twice
+ *  - at_most_once: its start is made durable first, so that no crash can send it twice; then it is
+ *    sent even by a core that drains, because a start without a run cannot be taken back
  *  - STARTED, FINISHED: compared with the lease, then ending.c
  *
  * A result that does not fit its lease is stale: counted, answered, not recorded. A worker that
@@ -59,7 +60,7 @@ void attempt_start_stored(struct core *c, uint32_t ref)
 	t->started_once = true;
 	if (t->cancel_asked)
 		ending_final(c, t, TASK_CANCELLED, REASON_CANCELLED, false);
-	else if (c->draining || t->session == CORE_NO_SESSION)
+	else if (t->session == CORE_NO_SESSION)
 		task_move(c, t, PHASE_WAITING);
 	else
 		send(c, t);

@@ -52,7 +52,7 @@ enum core_event_kind {
 	CORE_EV_CANCEL_ASKED,
 	CORE_EV_DROPPED,	    /* the store ended tasks of the backlog (cancelled, expired) */
 	CORE_EV_FUNCTION_FORGOTTEN, /* the handle will mean another function */
-	CORE_EV_DRAINED,	    /* stop: assign and claim nothing more */
+	CORE_EV_DRAINED, /* stop: assign and claim nothing more; what is being started goes on */
 };
 
 struct core_ev_submitted {

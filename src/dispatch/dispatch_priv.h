@@ -109,6 +109,7 @@ struct dispatch {
 	struct list inbox; /* calls to begin */
 	bool draining, closed, woken;
 	uint32_t store_ops; /* under way */
+	uint32_t starts;    /* of those: of tasks that are sent when it is done */
 
 	struct window_task *window;
 	struct list running;
@@ -198,6 +199,7 @@ void function_send(struct dispatch *d, struct function *f, uint32_t session);
 void functions_forget_session(struct dispatch *d, uint32_t session);
 void function_call_put(struct dispatch *d, struct call_put_function *c);
 void function_call_get(struct dispatch *d, struct call_get_function *c);
+void function_call_list(struct dispatch *d, struct call_list_functions *c);
 
 /* -- submit.c */
 void submit_call(struct dispatch *d, struct call_submit *c);
@@ -230,6 +232,7 @@ int sessions_init(struct dispatch *d) FH_MUST_USE;
 void sessions_release(struct dispatch *d);
 void session_perform(struct dispatch *d, const struct core_action *a);
 void session_send(struct dispatch *d, uint32_t session, struct wire_msg *own_msg);
+/* The dispatcher drains: tells the workers, when nothing more is to be sent to them. */
 void sessions_drain(struct dispatch *d);
 
 /* -- cache.c */

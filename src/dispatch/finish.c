@@ -211,7 +211,10 @@ static void start_stored(struct store_op *op)
 	uint32_t ref = o->ref;
 	dispatch_op_done(d);
 	fh_free(o);
+	d->starts--;
 	step_ref(d, CORE_EV_START_STORED, ref);
+	if (d->draining)
+		sessions_drain(d);
 	cancel_ask_again(d);
 }
 
@@ -222,6 +225,7 @@ static void persist_start(struct dispatch *d, const struct core_action *a)
 	o->ref = a->ref;
 	o->start.task = a->id;
 	o->start.attempt = a->persist.attempt;
+	d->starts++;
 	dispatch_op(d, &o->start.op, STORE_START, start_stored);
 }
 

@@ -146,7 +146,7 @@ static void hello(struct dispatch *d, uint64_t peer, const struct wire_hello *h)
 	session_send(d, number, &m);
 	dispatch_step(d, &ev);
 	dispatch_log(d, "worker session %u: %u slots, %s", number, h->slots, s->hello.runtime);
-	if (d->draining)
+	if (d->draining && d->starts == 0)
 		send_drain(d, number);
 }
 
@@ -268,8 +268,12 @@ void sessions_release(struct dispatch *d)
 	fh_free(d->sessions);
 }
 
+/* Wrong: to tell them while a start is on its way to the store. (1) DRAIN; (2) the worker holds
+ * nothing and leaves; (3) the start is durable, and its task was never sent. */
 void sessions_drain(struct dispatch *d)
 {
+	if (d->starts > 0)
+		return;
 	for (uint32_t i = 0; i < d->config.limits.sessions_max; i++)
 		if (d->sessions[i].open)
 			send_drain(d, i);

@@ -48,7 +48,13 @@ static bool fault(struct world *w, uint32_t in_thousand)
 /* An orderly stop is over: nothing was lost in it, or its patience has run out. */
 static bool has_stopped(struct world *w)
 {
-	return w->stopping && (dispatch_idle(w->dispatch) || fault(w, 10));
+	if (!w->stopping)
+		return false;
+	bool idle = dispatch_idle(w->dispatch);
+	/* Of several workers one may have been lost at the very moment. */
+	if (idle && w->knobs.local)
+		oracle_check_stopped(w->oracle);
+	return idle || fault(w, 10);
 }
 
 void faults_draw(struct world *w)

@@ -69,6 +69,9 @@ void oracle_check_end(struct oracle *o);
 /* In the calm: what has expired does not stay queued for long. */
 void oracle_check_prompt(const struct oracle *o);
 
+/* After an orderly stop: what may run only once has been sent if its start is durable. */
+void oracle_check_stopped(const struct oracle *o);
+
 /* Prints what is missing. */
 void oracle_describe(const struct oracle *o);
 uint64_t oracle_count(const struct oracle *o);

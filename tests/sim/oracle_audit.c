@@ -65,6 +65,16 @@ void oracle_check_prompt(const struct oracle *o)
 	}
 }
 
+void oracle_check_stopped(const struct oracle *o)
+{
+	for (uint32_t i = 0; i < o->count; i++) {
+		const struct subject *s = o->subjects[i];
+		MUST(o->w, s->final || s->start_life != o->w->life || s->token_count > 0,
+		     "%s may run only once, its start is recorded, and nobody was sent it",
+		     subject_name(s));
+	}
+}
+
 void oracle_describe(const struct oracle *o)
 {
 	for (uint32_t i = 0; i < o->count; i++) {

@@ -269,6 +269,7 @@ static void commit_one(struct oracle *o, const struct store_op *op)
 		MUST(o->w, op->ret == 0 && s->wish->options.at_most_once && !s->started_once,
 		     "a start of %s is recorded", subject_name(s));
 		s->started_once = true;
+		s->start_life = o->w->life;
 		s->attempt = CALL(store_start, op)->attempt;
 		break;
 	}

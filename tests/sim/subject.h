@@ -64,7 +64,8 @@ struct subject {
 	/* As the store must have it */
 	uint32_t attempt, failures, losses;
 	bool started_once;
-	int64_t due_ms; /* 0: at once */
+	uint32_t start_life; /* the dispatcher's life that recorded its only start; 0: none */
+	int64_t due_ms;	     /* 0: at once */
 	bool final;
 	enum task_state state;
 	enum task_reason reason;

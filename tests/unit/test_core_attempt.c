@@ -339,12 +339,14 @@ static void a_task_far_beyond_its_limit_is_given_up(void **state)
 	expect(b, CORE_DO_STALE);
 }
 
-static void a_drained_core_hands_out_nothing(void **state)
+static void a_drained_core_hands_out_only_what_is_started(void **state)
 {
 	struct bench *b = *state;
 	struct core_action start = starting(b);
 	bench_step(b, (struct core_event){ .kind = CORE_EV_DRAINED });
+	expect_none(b);
 	bench_step(b, ref_event(CORE_EV_START_STORED, start.ref));
+	expect(b, CORE_DO_ASSIGN);
 	settle(b, spec_of(2));
 	credited(b, 0, 9);
 	expect_none(b);
@@ -377,7 +379,7 @@ int main(void)
 		core_test(at_most_once_ends_with_its_worker),
 		core_test(a_start_that_never_left_goes_elsewhere_and_not_to_the_store),
 		core_test(a_task_far_beyond_its_limit_is_given_up),
-		core_test(a_drained_core_hands_out_nothing),
+		core_test(a_drained_core_hands_out_only_what_is_started),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
