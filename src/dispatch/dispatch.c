@@ -198,6 +198,9 @@ static void begin(struct dispatch *d, struct call *c)
 	case CALL_GET_FUNCTION:
 		function_call_get(d, (struct call_get_function *)c);
 		break;
+	case CALL_LIST_FUNCTIONS:
+		function_call_list(d, (struct call_list_functions *)c);
+		break;
 	case CALL_SUBMIT:
 		submit_call(d, (struct call_submit *)c);
 		break;

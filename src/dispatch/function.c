@@ -24,6 +24,7 @@ struct function_call {
 	union {
 		struct store_put_function put;
 		struct store_get_function get;
+		struct store_list_functions list;
 	};
 	struct dispatch *d;
 	struct call *call;
@@ -259,4 +260,29 @@ void function_call_get(struct dispatch *d, struct call_get_function *c)
 	o->get.name = c->name;
 	o->get.want_payload = c->want_payload;
 	dispatch_op(d, &o->get.op, STORE_GET_FUNCTION, call_get_done);
+}
+
+static void call_list_done(struct store_op *op)
+{
+	struct function_call *o = (struct function_call *)op;
+	struct call_list_functions *c = (struct call_list_functions *)o->call;
+	dispatch_op_done(o->d);
+	c->ret_functions = o->list.ret_functions;
+	c->ret_count = o->list.ret_count;
+	c->ret_more = o->list.ret_more;
+	c->ret_last_no = o->list.ret_last_no;
+	dispatch_answer(o->d, &c->call, op->ret);
+	store_op_release(op);
+	fh_free(o);
+}
+
+void function_call_list(struct dispatch *d, struct call_list_functions *c)
+{
+	struct function_call *o = dispatch_alloc(1, sizeof *o);
+	o->d = d;
+	o->call = &c->call;
+	o->list.name = c->name;
+	o->list.after_no = c->after_no;
+	o->list.limit = c->limit;
+	dispatch_op(d, &o->list.op, STORE_LIST_FUNCTIONS, call_list_done);
 }

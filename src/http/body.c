@@ -41,6 +41,14 @@ json_t *body_object(struct exchange *x)
 	return value;
 }
 
+void query_refuse(struct exchange *x, int ret)
+{
+	if (ret == FH_ENOMEM)
+		problem_reply_later(x, PROBLEM_NO_MEMORY, "no memory to read the query", 1);
+	else
+		problem_reply(x, PROBLEM_INVALID, "the query is malformed");
+}
+
 bool path_id(struct exchange *x, struct fh_id *ret_id)
 {
 	if (fh_id_parse(x->part, strlen(x->part), ret_id) == 0)

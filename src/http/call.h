@@ -21,6 +21,7 @@
 enum call_kind {
 	CALL_PUT_FUNCTION,
 	CALL_GET_FUNCTION,
+	CALL_LIST_FUNCTIONS,
 	CALL_SUBMIT,
 	CALL_GET_TASK,
 	CALL_WAIT,
@@ -77,6 +78,18 @@ struct call_get_function {
 	const char *name; /* the newest of that name */
 	bool want_payload;
 	const struct function_rec *ret_function;
+};
+
+/* Functions in the order of registration, behind a cursor, without payloads. */
+struct call_list_functions {
+	struct call call;
+	const char *name;  /* only those of this name; NULL: all */
+	uint64_t after_no; /* the cursor; 0: from the beginning */
+	uint32_t limit;	   /* <= 1,000 */
+	const struct function_rec *ret_functions;
+	uint32_t ret_count;
+	bool ret_more;
+	uint64_t ret_last_no; /* position of the last one in ret_functions, or after_no */
 };
 
 struct call_submit_item {

@@ -7,10 +7,14 @@
 #include "http/call.h"
 #include "http/exchange.h"
 #include "http/problem.h"
+#include "http/query.h"
 
 /* body.c: what every handler with a JSON body does first. The value, an object, or NULL: the
  * exchange is answered. An absent body is an empty object where the route says so. */
 json_t *body_object(struct exchange *x);
+
+/* Answers a query that query_init() refuses with `ret`. */
+void query_refuse(struct exchange *x, int ret);
 
 /* The id in the path. False: it is none, and the exchange is answered with 404. */
 bool path_id(struct exchange *x, struct fh_id *ret_id);
@@ -26,6 +30,12 @@ struct function_query {
 	struct call_get_function call;
 };
 
+struct function_list {
+	struct exchange x;
+	struct call_list_functions call;
+	struct query query; /* what call.name points into */
+};
+
 /* Reads and registers a function from its three parts; answers if that is not possible. */
 void function_submit(struct function_request *r, const char *name, const json_t *payload,
 		     enum serializer serializer, const char *description,
@@ -34,6 +44,8 @@ void function_post(struct exchange *x);
 void function_release(struct exchange *x);
 void function_get(struct exchange *x);
 void function_payload_get(struct exchange *x);
+void functions_get(struct exchange *x);
+void function_list_release(struct exchange *x);
 
 /* submit.c, batch.c */
 struct batch_slot {

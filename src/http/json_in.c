@@ -73,6 +73,14 @@ void json_in_error(struct json_in *in, const char *fmt, ...)
 	e->count++;
 }
 
+void json_in_parameter_error(struct json_in *in, const char *name, const char *detail)
+{
+	struct field_errors *e = in->errors;
+	json_in_error(in, "%s", detail);
+	if (e->count <= FIELD_ERRORS_MAX)
+		(void)snprintf(e->items[e->count - 1].pointer, FIELD_POINTER_MAX, "?%s", name);
+}
+
 /* A path that does not fit is cut: it is for people. */
 static void push(struct json_in *in, const char *text, size_t len)
 {

@@ -36,6 +36,9 @@ struct json_field {
 /* Notes an error at the current path. */
 void json_in_error(struct json_in *in, const char *fmt, ...) FH_PRINTF(2, 3);
 
+/* Notes an error of a parameter of the query; its pointer is `?name`. */
+void json_in_parameter_error(struct json_in *in, const char *name, const char *detail);
+
 /* Steps into a member or an element; the value to give to json_in_leave(). */
 size_t json_in_member(struct json_in *in, const char *name);
 size_t json_in_element(struct json_in *in, size_t index);

@@ -2,6 +2,7 @@
 #include "http/query.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -123,4 +124,16 @@ const char *query_unused(const struct query *q)
 		if (!q->items[i].used)
 			return q->items[i].name;
 	return NULL;
+}
+
+bool cursor_parse(const char *text, uint64_t *ret_position)
+{
+	size_t len = strlen(text);
+	if (len == 0 || len > 16 || strspn(text, "0123456789abcdef") != len)
+		return false;
+	uint64_t position = strtoull(text, NULL, 16);
+	if (position > INT64_MAX) /* the store counts no further */
+		return false;
+	*ret_position = position;
+	return true;
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -28,6 +29,9 @@ void query_release(struct query *q);
 
 /* The value of a name, or NULL; it counts as used. */
 const char *query_get(struct query *q, const char *name);
+
+/* Reads a position as the server writes it into its answers: hexadecimal. False: it is none. */
+bool cursor_parse(const char *text, uint64_t *ret_position);
 
 /* A name that nobody has asked for; NULL if there is none. */
 const char *query_unused(const struct query *q);

@@ -38,6 +38,8 @@ const struct route routes[] = {
 	  legacy_register, function_release, "Register a function" },
 	{ "POST", "/v1/functions", ROUTE_JSON, sizeof(struct function_request), function_post,
 	  function_release, "Register a function" },
+	{ "GET", "/v1/functions", 0, sizeof(struct function_list), functions_get,
+	  function_list_release, "The functions, page by page; may be those of one name" },
 	{ "GET", "/v1/functions/{function}", 0, sizeof(struct function_query), function_get, NULL,
 	  "A function, by id or by name" },
 	{ "GET", "/v1/functions/{function}/payload", 0, sizeof(struct function_query),

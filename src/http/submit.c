@@ -149,8 +149,7 @@ static void post_octets(struct submit_request *r)
 	struct json_in in = { .errors = &errors };
 	int ret = query_init(&q, exchange_target(&r->x));
 	if (ret) {
-		problem_reply(&r->x, ret == FH_ENOMEM ? PROBLEM_NO_MEMORY : PROBLEM_INVALID,
-			      "the query is malformed");
+		query_refuse(&r->x, ret);
 		return;
 	}
 	task_fields_init(&f, exchange_now_ms(&r->x));

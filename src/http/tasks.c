@@ -18,20 +18,12 @@ struct read_query {
 	bool stream;	    /* takes `stream` */
 };
 
-static void query_error(struct json_in *in, const char *name, const char *detail)
-{
-	struct field_errors *e = in->errors;
-	json_in_error(in, "%s", detail);
-	if (e->count <= FIELD_ERRORS_MAX)
-		(void)snprintf(e->items[e->count - 1].pointer, FIELD_POINTER_MAX, "?%s", name);
-}
-
 static void take_wait(struct json_in *in, const char *value, struct task_request *r)
 {
 	json_t *number;
 	int64_t ms = 0;
 	if (json_read(value, strlen(value), &number, NULL)) {
-		query_error(in, "wait", "not a number of seconds");
+		json_in_parameter_error(in, "wait", "not a number of seconds");
 		return;
 	}
 	size_t before = in->errors->count;
@@ -39,7 +31,7 @@ static void take_wait(struct json_in *in, const char *value, struct task_request
 		r->call.wait_ms = ms > WAIT_MAX_MS ? WAIT_MAX_MS : (uint32_t)ms;
 	if (in->errors->count > before) {
 		in->errors->count = before;
-		query_error(in, "wait", "not a number of seconds");
+		json_in_parameter_error(in, "wait", "not a number of seconds");
 	}
 	json_decref(number);
 }
@@ -55,16 +47,16 @@ static void take_query(struct json_in *in, struct query *q, const struct read_qu
 	if (what && strcmp(what, "started") == 0)
 		r->call.wait_for = CALL_FOR_STARTED;
 	else if (what && strcmp(what, "finished") != 0)
-		query_error(in, "for", "not started or finished");
+		json_in_parameter_error(in, "for", "not started or finished");
 	if (stream && strcmp(stream, "stdout") == 0)
 		r->stream = 1;
 	else if (stream && strcmp(stream, "stderr") == 0)
 		r->stream = 2;
 	else if (stream)
-		query_error(in, "stream", "not stdout or stderr");
+		json_in_parameter_error(in, "stream", "not stdout or stderr");
 	const char *unknown = query_unused(q);
 	if (unknown)
-		query_error(in, unknown, "there is no such parameter");
+		json_in_parameter_error(in, unknown, "there is no such parameter");
 }
 
 static void read_task(struct exchange *x, const struct read_query *takes, unsigned want,
@@ -78,8 +70,7 @@ static void read_task(struct exchange *x, const struct read_query *takes, unsign
 		return;
 	int ret = query_init(&q, exchange_target(x));
 	if (ret) {
-		problem_reply(x, ret == FH_ENOMEM ? PROBLEM_NO_MEMORY : PROBLEM_INVALID,
-			      "the query is malformed");
+		query_refuse(x, ret);
 		return;
 	}
 	take_query(&in, &q, takes, r);

@@ -5,13 +5,13 @@
  * Failure modes: an unknown group or task is 404; time that runs out is 200 with an empty list. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/map.h"
 #include "base/mem.h"
 #include "http/handlers.h"
 #include "http/json_in.h"
+#include "http/query.h"
 #include "http/render.h"
 
 enum { IDS_MAX = 10000, WAIT_MAX_MS = 60000, BYTES_MAX = 64 << 20, BYTES_DEFAULT = 8 << 20 };
@@ -42,14 +42,8 @@ static void take_cursor(struct json_in *in, const json_t *value, void *target)
 {
 	struct wait_fields *f = target;
 	const char *text = json_string_value(value);
-	size_t len = text ? strlen(text) : 0;
-	uint64_t seq = UINT64_MAX;
-	if (len > 0 && len <= 16 && strspn(text, "0123456789abcdef") == len)
-		seq = strtoull(text, NULL, 16);
-	if (seq > INT64_MAX) /* the store counts no further */
+	if (!text || !cursor_parse(text, &f->call->after_seq))
 		json_in_error(in, "not a cursor that this server has given");
-	else
-		f->call->after_seq = seq;
 }
 
 static void take_mode(struct json_in *in, const json_t *value, void *target)

@@ -22,6 +22,7 @@ struct mem_lane {
 
 struct mem_function {
 	struct function_rec rec;
+	uint64_t no; /* 1 is the first */
 	struct list link;
 };
 
@@ -131,6 +132,7 @@ int mem_purge(struct mem *m, struct store_purge *call) FH_MUST_USE;
 
 /* mem_read.c */
 int mem_get_function(const struct mem *m, struct store_get_function *call) FH_MUST_USE;
+int mem_list_functions(const struct mem *m, struct store_list_functions *call) FH_MUST_USE;
 int mem_get_task(const struct mem *m, struct store_get_task *call) FH_MUST_USE;
 int mem_get_tasks(const struct mem *m, struct store_get_tasks *call) FH_MUST_USE;
 int mem_list_finished(const struct mem *m, struct store_list_finished *call) FH_MUST_USE;

@@ -27,6 +27,29 @@ int mem_get_function(const struct mem *m, struct store_get_function *call)
 	return mem_copy_function(&f->rec, call->want_payload, &call->ret_function);
 }
 
+int mem_list_functions(const struct mem *m, struct store_list_functions *call)
+{
+	call->ret_more = false;
+	call->ret_last_no = call->after_no;
+	call->ret_functions = fh_calloc(call->limit, sizeof *call->ret_functions);
+	if (!call->ret_functions)
+		return FH_ENOMEM;
+	for (const struct list *l = m->function_list.prev; l != &m->function_list; l = l->prev) {
+		const struct mem_function *f = list_entry(l, struct mem_function, link);
+		if (f->no <= call->after_no || (call->name && strcmp(f->rec.name, call->name) != 0))
+			continue;
+		if (call->ret_count == call->limit) {
+			call->ret_more = true;
+			return 0;
+		}
+		if (mem_copy_function(&f->rec, false, &call->ret_functions[call->ret_count]))
+			return FH_ENOMEM;
+		call->ret_count++;
+		call->ret_last_no = f->no;
+	}
+	return 0;
+}
+
 static bool is_purged(const struct mem_task *t)
 {
 	return task_state_is_final(t->rec.state) && !task_state_is_final(t->result.state);

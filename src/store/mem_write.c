@@ -39,7 +39,7 @@ int mem_put_function(struct mem *m, struct store_put_function *call)
 	}
 	f->rec.payload_size = f->rec.payload->len;
 	list_push_front(&m->function_list, &f->link);
-	m->function_count++;
+	f->no = ++m->function_count;
 	m->dirty = true;
 	call->ret_id = f->rec.id;
 	call->ret_created = true;

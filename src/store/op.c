@@ -34,6 +34,10 @@ void store_op_reset(struct store_op *op)
 	case STORE_GET_FUNCTION:
 		CALL(store_get_function, op)->ret_function = (struct function_rec){ 0 };
 		break;
+	case STORE_LIST_FUNCTIONS:
+		CALL(store_list_functions, op)->ret_functions = NULL;
+		CALL(store_list_functions, op)->ret_count = 0;
+		break;
 	case STORE_SUBMIT:
 		idempotency_reset(CALL(store_submit, op)->idempotency);
 		break;
@@ -87,6 +91,13 @@ static void views_release(struct store_task_view *views, uint32_t count)
 	fh_free(views);
 }
 
+static void functions_release(struct function_rec *functions, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		function_rec_release(&functions[i]);
+	fh_free(functions);
+}
+
 static void tasks_release(struct task_rec *tasks, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
@@ -100,6 +111,10 @@ void store_op_release(struct store_op *op)
 	switch (op->kind) {
 	case STORE_GET_FUNCTION:
 		function_rec_release(&CALL(store_get_function, op)->ret_function);
+		break;
+	case STORE_LIST_FUNCTIONS:
+		functions_release(CALL(store_list_functions, op)->ret_functions,
+				  CALL(store_list_functions, op)->ret_count);
 		break;
 	case STORE_SUBMIT:
 		idempotency_release(CALL(store_submit, op)->idempotency);
@@ -223,10 +238,22 @@ static uint64_t views_bytes(const struct store_task_view *views, uint32_t count)
 	return bytes;
 }
 
+static uint64_t functions_bytes(const struct function_rec *functions, uint32_t count)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < count; i++)
+		bytes += sizeof functions[i] + text_bytes(functions[i].name) +
+			 text_bytes(functions[i].description);
+	return bytes;
+}
+
 uint64_t store_op_bytes(struct store_op *op)
 {
 	if (op->kind == STORE_GET_FUNCTION)
 		return blob_bytes(CALL(store_get_function, op)->ret_function.payload);
+	if (op->kind == STORE_LIST_FUNCTIONS)
+		return functions_bytes(CALL(store_list_functions, op)->ret_functions,
+				       CALL(store_list_functions, op)->ret_count);
 	if (op->kind == STORE_GET_TASK)
 		return store_result_bytes(&CALL(store_get_task, op)->ret_result);
 	if (op->kind == STORE_GET_TASKS)

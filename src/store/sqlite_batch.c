@@ -77,6 +77,8 @@ static int execute(struct db *db, struct store_op *op)
 		return db_put_function(db, (struct store_put_function *)op);
 	case STORE_GET_FUNCTION:
 		return db_get_function(db, (struct store_get_function *)op);
+	case STORE_LIST_FUNCTIONS:
+		return db_list_functions(db, (struct store_list_functions *)op);
 	case STORE_SUBMIT:
 		return db_submit(db, (struct store_submit *)op);
 	case STORE_FINISH:

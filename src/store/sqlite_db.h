@@ -136,6 +136,7 @@ int db_purge(struct db *db, struct store_purge *call) FH_MUST_USE;
 /* The time in the first column of the first row; 0 when there is none. */
 int db_first_ms(struct db *db, enum sql sql, int64_t *ret_ms) FH_MUST_USE;
 int db_get_function(struct db *db, struct store_get_function *call) FH_MUST_USE;
+int db_list_functions(struct db *db, struct store_list_functions *call) FH_MUST_USE;
 int db_get_task(struct db *db, struct store_get_task *call) FH_MUST_USE;
 int db_get_tasks(struct db *db, struct store_get_tasks *call) FH_MUST_USE;
 int db_list_finished(struct db *db, struct store_list_finished *call) FH_MUST_USE;

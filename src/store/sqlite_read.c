@@ -32,6 +32,34 @@ int db_get_function(struct db *db, struct store_get_function *call)
 	return ret ? ret : query_end(&q, db_read_function(&q, &call->ret_function));
 }
 
+int db_list_functions(struct db *db, struct store_list_functions *call)
+{
+	struct query q = query_on(db, call->name ? SQL_SCAN_FUNCTIONS_NAMED : SQL_SCAN_FUNCTIONS);
+	bool row;
+	int ret;
+	call->ret_more = false;
+	call->ret_last_no = call->after_no;
+	call->ret_functions = fh_calloc(call->limit, sizeof *call->ret_functions);
+	if (!call->ret_functions)
+		return FH_ENOMEM;
+	query_size(&q, call->after_no);
+	if (call->name)
+		query_text(&q, call->name);
+	while ((ret = query_next(&q, &row)) == 0 && row) {
+		if (call->ret_count == call->limit) {
+			call->ret_more = true;
+			return query_end(&q, 0);
+		}
+		uint64_t no = query_get_size(&q);
+		ret = db_read_function(&q, &call->ret_functions[call->ret_count]);
+		if (ret)
+			return query_end(&q, ret);
+		call->ret_count++;
+		call->ret_last_no = no;
+	}
+	return ret;
+}
+
 /* FH_ENOTFOUND, FH_ENOMEM, FH_EIO. */
 static int read_task(struct db *db, const struct fh_id *id, struct task_rec *ret_task)
 {

@@ -29,6 +29,10 @@
 			   "FROM functions WHERE id = ?2")                                         \
 	X(SELECT_FUNCTION_NAMED, "SELECT " FUNCTION_COLUMNS ", CASE WHEN ?1 THEN payload END "      \
 				 "FROM functions WHERE name = ?2 ORDER BY no DESC LIMIT 1")        \
+	X(SCAN_FUNCTIONS, "SELECT no, " FUNCTION_COLUMNS ", NULL FROM functions WHERE no > ?1 "       \
+			  "ORDER BY no")                                                           \
+	X(SCAN_FUNCTIONS_NAMED, "SELECT no, " FUNCTION_COLUMNS ", NULL FROM functions "             \
+				"WHERE no > ?1 AND name = ?2 ORDER BY no")                         \
 	X(SELECT_FUNCTION_ID, "SELECT id FROM functions WHERE digest = ?")                         \
 	X(INSERT_FUNCTION, "INSERT INTO functions (" FUNCTION_COLUMNS ", payload) "                 \
 			   "VALUES (?,?,?,?,?,?,?,?,?,?,?)")                                       \

@@ -35,6 +35,7 @@ enum { STORE_CLASS_KEY_SIZE = 64 }; /* bytes, the terminator included */
 enum store_op_kind {
 	STORE_PUT_FUNCTION,
 	STORE_GET_FUNCTION,
+	STORE_LIST_FUNCTIONS,
 	STORE_SUBMIT,
 	STORE_FINISH,
 	STORE_RETRY,
@@ -92,6 +93,19 @@ struct store_get_function {
 	const char *name; /* the newest of that name */
 	bool want_payload;
 	struct function_rec ret_function; /* FH_ENOTFOUND */
+};
+
+/* Functions in the order of registration, behind position `after_no`, at most `limit`, without
+ * their payloads. */
+struct store_list_functions {
+	struct store_op op;
+	const char *name; /* only those of this name; NULL: all */
+	uint64_t after_no;
+	uint32_t limit; /* <= 1,000 */
+	struct function_rec *ret_functions;
+	uint32_t ret_count;
+	bool ret_more;
+	uint64_t ret_last_no; /* position of the last one in ret_functions, or after_no */
 };
 
 struct store_submit_item {

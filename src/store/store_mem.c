@@ -49,6 +49,8 @@ static int execute(struct mem *m, struct store_op *op)
 		return mem_put_function(m, (struct store_put_function *)op);
 	case STORE_GET_FUNCTION:
 		return mem_get_function(m, (struct store_get_function *)op);
+	case STORE_LIST_FUNCTIONS:
+		return mem_list_functions(m, (struct store_list_functions *)op);
 	case STORE_SUBMIT:
 		return mem_submit(m, (struct store_submit *)op);
 	case STORE_FINISH:

@@ -93,6 +93,65 @@ void an_unknown_function_is_not_found(void **state)
 			 FH_ENOTFOUND);
 }
 
+static struct store_list_functions list_functions(struct fixture *f, const char *name,
+						  uint64_t after_no, uint32_t limit)
+{
+	struct store_list_functions call = {
+		.op.kind = STORE_LIST_FUNCTIONS, .name = name, .after_no = after_no, .limit = limit
+	};
+	assert_int_equal(fixture_run(f, &call.op), 0);
+	return call;
+}
+
+void functions_are_listed_in_pages(void **state)
+{
+	enum { COUNT = 7 };
+	struct fixture *f = *state;
+	struct fh_id ids[COUNT];
+	struct store_list_functions page = list_functions(f, NULL, 0, 3);
+	assert_int_equal(page.ret_count, 0);
+	assert_false(page.ret_more);
+	assert_int_equal(page.ret_last_no, 0);
+	store_op_release(&page.op);
+	for (uint8_t i = 0; i < COUNT; i++) {
+		struct store_put_function put;
+		struct function_rec rec = new_function(f, i % 2 ? "odd" : "even", i);
+		assert_int_equal(put_function(f, &rec, &put), 0);
+		ids[i] = rec.id;
+	}
+	uint64_t after = 0;
+	for (uint32_t seen = 0; seen < COUNT; seen += page.ret_count) {
+		page = list_functions(f, NULL, after, 3);
+		assert_int_equal(page.ret_count, seen + 3 < COUNT ? 3 : COUNT - seen);
+		assert_int_equal(page.ret_more, seen + 3 < COUNT);
+		for (uint32_t i = 0; i < page.ret_count; i++) {
+			assert_id_equal(page.ret_functions[i].id, ids[seen + i]);
+			assert_null(page.ret_functions[i].payload);
+			assert_int_equal(page.ret_functions[i].payload_size, 7);
+		}
+		after = page.ret_last_no;
+		store_op_release(&page.op);
+	}
+	page = list_functions(f, "odd", 0, 2);
+	assert_int_equal(page.ret_count, 2);
+	assert_true(page.ret_more);
+	assert_id_equal(page.ret_functions[1].id, ids[3]);
+	after = page.ret_last_no;
+	store_op_release(&page.op);
+	page = list_functions(f, "odd", after, 1); /* exactly what is left */
+	assert_int_equal(page.ret_count, 1);
+	assert_false(page.ret_more);
+	assert_id_equal(page.ret_functions[0].id, ids[5]);
+	store_op_release(&page.op);
+	page = list_functions(f, "nobody", 0, 1000);
+	assert_int_equal(page.ret_count, 0);
+	store_op_release(&page.op);
+	page = list_functions(f, NULL, INT64_MAX, 1000);
+	assert_int_equal(page.ret_count, 0);
+	assert_int_equal(page.ret_last_no, INT64_MAX);
+	store_op_release(&page.op);
+}
+
 void a_task_comes_back_as_it_was_submitted(void **state)
 {
 	struct fixture *f = *state;

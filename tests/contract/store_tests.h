@@ -7,6 +7,7 @@
 	X(a_function_is_known_by_its_digest)                   \
 	X(a_function_is_found_by_id_and_by_name)               \
 	X(an_unknown_function_is_not_found)                    \
+	X(functions_are_listed_in_pages)                       \
 	X(a_task_comes_back_as_it_was_submitted)               \
 	X(a_submission_makes_its_group)                        \
 	X(a_submission_adds_to_a_group)                        \

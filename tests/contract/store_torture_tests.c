@@ -100,6 +100,11 @@ static void torture_function(struct fixture *f, struct function_rec *function)
 	assert_int_equal(get.op.ret, 0);
 	assert_string_equal(get.ret_function.description, "d");
 	store_op_release(&get.op);
+	struct store_list_functions list = { .op.kind = STORE_LIST_FUNCTIONS, .limit = 9 };
+	torture(f, &list.op, counts_are_the_same);
+	assert_int_equal(list.op.ret, 0);
+	assert_int_equal(list.ret_count, 1);
+	store_op_release(&list.op);
 }
 
 static void torture_finish(struct fixture *f, struct fh_id id)

@@ -67,6 +67,19 @@ static void answer_get_task(struct fixture *f, struct call_get_task *c)
 	c->ret_result = task_state_is_final(f->task.state) ? &f->result : NULL;
 }
 
+/* As many as are asked for, up to position `function_count`, all of them the same one. */
+static void answer_list_functions(struct fixture *f, struct call_list_functions *c)
+{
+	uint64_t left = c->after_no < f->function_count ? f->function_count - c->after_no : 0;
+	for (uint32_t i = 0; i < FIXTURE_FUNCTIONS_MAX; i++)
+		f->functions[i] = f->function;
+	c->ret_functions = f->functions;
+	c->ret_count = left < c->limit ? (uint32_t)left : c->limit;
+	c->ret_more = left > c->limit;
+	c->ret_last_no = c->after_no + c->ret_count;
+	FH_ASSERT_CMP(c->ret_count, <=, FIXTURE_FUNCTIONS_MAX);
+}
+
 static void answer_stats(struct call_stats *c)
 {
 	static const struct call_stats_values values = { .counts = { 3, 1 }, .slots = 2 };
@@ -92,6 +105,9 @@ static void answer(struct fixture *f, struct call *call)
 		}
 		case CALL_GET_FUNCTION:
 			((struct call_get_function *)call)->ret_function = &f->function;
+			break;
+		case CALL_LIST_FUNCTIONS:
+			answer_list_functions(f, (struct call_list_functions *)call);
 			break;
 		case CALL_SUBMIT:
 			answer_submit(f, (struct call_submit *)call);

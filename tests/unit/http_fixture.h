@@ -15,7 +15,7 @@
 struct event;
 struct event_base;
 
-enum { FIXTURE_WAIT_MS = 20000, FIXTURE_VIEWS_MAX = 4 };
+enum { FIXTURE_WAIT_MS = 20000, FIXTURE_VIEWS_MAX = 4, FIXTURE_FUNCTIONS_MAX = 8 };
 
 /* A pickle of ((1,), {}) and of a small function, in base64. */
 #define PICKLE	    "gASVCQAAAAAAAABLAYWUfZSGlC4="
@@ -45,6 +45,8 @@ struct fixture {
 	bool exists;  /* a function was there already */
 	int item_ret; /* of the second item of a batch */
 	struct function_rec function;
+	uint32_t function_count; /* in a list */
+	struct function_rec functions[FIXTURE_FUNCTIONS_MAX];
 	struct task_rec task;
 	struct task_result result; /* shown when the task is final */
 	struct group_rec group;

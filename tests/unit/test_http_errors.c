@@ -96,6 +96,7 @@ static void what_the_sink_says(void **state)
 		{ FH_ENOTFOUND, { "GET", "/v1/groups/" UNKNOWN, NULL, 404, "not_found" } },
 		{ FH_ENOTFOUND, { "GET", "/v1/functions/nobody", NULL, 404, "not_found" } },
 		{ FH_ENOTFOUND, { "GET", "/v1/functions/nobody/payload", NULL, 404, "not_found" } },
+		{ FH_ENOMEM, { "GET", "/v1/functions", NULL, 503, "no_memory" } },
 		{ FH_ECLOSED, { "POST", "/v1/groups", "{}", 503, "closing" } },
 		{ FH_ENOMEM, { "GET", "/v1/stats", NULL, 503, "no_memory" } },
 	};
@@ -134,6 +135,17 @@ static void paths_and_methods(void **state)
 		{ "PATCH", "/v1/functions/f", "{}", 405, "GET, HEAD" },
 		{ "OPTIONS", "/v1/tasks:batch", NULL, 405, "POST" },
 		{ "POST", "/livez", "{}", 405, "GET, HEAD" },
+		{ "DELETE", "/v1/functions", NULL, 405, "POST, GET, HEAD" },
+		{ "GET", "/v1/functions?limit=0", NULL, 422, "?limit" },
+		{ "GET", "/v1/functions?limit=1001", NULL, 422, "?limit" },
+		{ "GET", "/v1/functions?limit=+5", NULL, 422, "?limit" },
+		{ "GET", "/v1/functions?limit=", NULL, 422, "?limit" },
+		{ "GET", "/v1/functions?limit=99999999999999999999", NULL, 422, "?limit" },
+		{ "GET", "/v1/functions?cursor=x", NULL, 422, "?cursor" },
+		{ "GET", "/v1/functions?cursor=", NULL, 422, "?cursor" },
+		{ "GET", "/v1/functions?cursor=8000000000000000", NULL, 422, "?cursor" },
+		{ "GET", "/v1/functions?tag=a", NULL, 422, "?tag" },
+		{ "GET", "/v1/functions?name=%zz", NULL, 422, "query" },
 		{ "GET", "/v1/tasks/" TASK_ID "?wait=x", NULL, 422, "?wait" },
 		{ "GET", "/v1/tasks/" TASK_ID "?wait=-1", NULL, 422, "?wait" },
 		{ "GET", "/v1/tasks/" TASK_ID "?wait=", NULL, 422, "?wait" },
@@ -267,11 +279,13 @@ static void without_memory_it_is_503(void **state)
 		{ "POST", "/execute_function", "{" TASK "}", 0, "" },
 		{ "GET", "/result/" TASK_ID, NULL, 0, "" },
 		{ "GET", "/v1/functions/f%20g", NULL, 0, "" },
+		{ "GET", "/v1/functions?name=f%20g&limit=1", NULL, 0, "" },
 		{ "GET", "/v1/tasks/" TASK_ID "/result?wait=1", NULL, 0, "" },
 	};
 	struct fixture *f = *state;
 	f->task.state = TASK_FAILED;
 	f->task.reason = REASON_TIMEOUT;
+	f->function_count = 2;
 	blob_free(&f->result.value);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		int failed = 0;

@@ -69,6 +69,52 @@ static void functions(void **state)
 	expect_body(get(f, "/v1/functions/f", if_none), 304, "");
 }
 
+static void look_at_list(struct fixture *f, struct call *call)
+{
+	const struct call_list_functions *c = (struct call_list_functions *)call;
+	assert_int_equal(call->kind, CALL_LIST_FUNCTIONS);
+	if (f->look_at)
+		assert_string_equal(c->name, f->look_at);
+	else
+		assert_null(c->name);
+}
+
+static void functions_page_by_page(void **state)
+{
+	struct fixture *f = *state;
+	static char name[] = "<lambda> & \"more\"";
+	char target[256] = "/v1/functions?limit=3&name=%3Clambda%3E+%26%20%22more%22";
+	f->function_count = 7;
+	f->look = look_at_list;
+	f->look_at = name;
+	for (int left = 7; left > 0; left -= 3) {
+		struct response r = get(f, target, "");
+		assert_int_equal(r.status, 200);
+		json_t *body = parse(&r);
+		assert_int_equal(json_array_size(json_object_get(body, "items")),
+				 left < 3 ? left : 3);
+		assert_string_equal(at(body, "items.0.name"), "f");
+		assert_string_equal(at(body, "items.0.id"), FUNCTION_ID);
+		const char *link = response_header(&r, "Link");
+		if (left > 3) { /* it names the next page, cursor and filter included */
+			assert_non_null(link);
+			assert_non_null(strstr(link, at(body, "next_cursor")));
+			assert_non_null(strstr(link, ">; rel=\"next\""));
+			(void)snprintf(target, sizeof target, "%.*s", (int)strcspn(link + 1, ">"),
+				       link + 1);
+		} else {
+			assert_null(link);
+			assert_string_equal(at(body, "next_cursor"), "null");
+		}
+		json_decref(body);
+		response_release(&r);
+	}
+	f->look_at = NULL;
+	f->function_count = 0;
+	expect_body(get(f, "/v1/functions", ""), 200, "{\"items\":[],\"next_cursor\":null}");
+	assert_int_equal(fixture_status(f, "HEAD", "/v1/functions", "", NULL), 200);
+}
+
 static void look_at_name(struct fixture *f, struct call *call)
 {
 	const struct call_get_function *c = (struct call_get_function *)call;
@@ -374,6 +420,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(functions, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(functions_page_by_page, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_are_decoded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_task_with_all_its_options, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_task_that_is_only_under_way, set_up, tear_down),
