@@ -21,6 +21,7 @@ RULES: Dict[str, Callable[[Path], Iterable[Finding]]] = {
     "format": rules_c.clang_format,
     "walk": rules_text.walk,
     "links": rules_text.links,
+    "problems": rules_text.problems,
     "places": rules_text.places,
     "python": rules_text.python_compiles,
     "sleeps": rules_text.python_sleeps,

@@ -89,6 +89,28 @@ def walk(root: Path) -> Iterator[Finding]:
                                   "the name of the function as it is today")
 
 
+# ---- problems -------------------------------------------------------------------------------
+
+PROBLEMS, PROBLEMS_PAGE = "src/http/problem.h", "docs/problems.md"
+_PROBLEM = re.compile(r'X\(\w+, (\d{3}), "(\w+)",')
+
+
+def problems(root: Path) -> Iterator[Finding]:
+    """Every error that the gateway answers has an entry, with its status, where its `type` leads."""
+    if not (root / PROBLEMS).exists():
+        return
+    page = text_of(root, PROBLEMS_PAGE) if (root / PROBLEMS_PAGE).exists() else ""
+    entries = dict(re.findall(r"^## (\w+)\n\n(\d{3})\. ", page, re.MULTILINE))
+    codes = {code: status for status, code in _PROBLEM.findall(text_of(root, PROBLEMS))}
+    for code, status in codes.items():
+        if entries.get(code) != status:
+            yield Finding(PROBLEMS_PAGE, f"has no entry for {code}",
+                          f"a heading '## {code}' and text that begins '{status}. '")
+    for heading in re.findall(r"^## (.*)$", page, re.MULTILINE):
+        if heading not in codes:
+            yield Finding(PROBLEMS_PAGE, f"explains {heading}", f"a code of {PROBLEMS}")
+
+
 # ---- places ---------------------------------------------------------------------------------
 
 # Written so that this file does not break its own rule.

@@ -40,6 +40,11 @@ GOOD = {
         "# Life\n\n`src/core/step.c` decides in `core_step()`; `client.py` calls `submit()`.\n"
         "See [there](other.md#a-heading).\n"
     ),
+    "src/http/problem.h": (
+        "/* Errors. */\n#ifndef PROBLEM_H\n#define PROBLEM_H\n\n"
+        '#define PROBLEMS(X) X(GONE, 410, "gone", "It is gone")\n\n#endif\n'
+    ),
+    "docs/problems.md": "# Problems\n\n## gone\n\n410. It was there.\n",
     "docs/other.md": "# Other\n\n## A heading\n\n[up](life-of-a-task.md)\n",
     "python/client.py": '"""A client."""\n\n\ndef submit(x: int) -> int:\n    return x\n',
     "python/pyproject.toml": '[tool.mypy]\nstrict = true\nfiles = ["client.py"]\n',
@@ -75,6 +80,10 @@ SPOILT = [
     ("walk", "docs/life-of-a-task.md", "It calls `core_gone()`.\n", "core_gone()"),
     ("links", "docs/other.md", "[gone](gone.md)\n", "gone.md"),
     ("links", "docs/life-of-a-task.md", "[x](other.md#no-such)\n", "#no-such"),
+    ("problems", "docs/problems.md", "# Problems\n\n## gone\n\n404. It was there.\n", "gone"),
+    ("problems", "docs/problems.md", "# Problems\n", "no entry for gone"),
+    ("problems", "docs/problems.md",
+     "## gone\n\n410. It was.\n\n## more\n\n410. It was.\n", "explains more"),
     ("places", "docs/other.md", "in " + "/home" + "/ada/farhand\n", "home folder"),
     ("places", "docs/other.md", "from " + "py" + "pi.org\n", "registry"),
     ("python", "python/client.py", "def f(:\n", ":1"),
