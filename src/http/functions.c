@@ -72,6 +72,7 @@ static const struct json_field function_fields[] = {
 	{ "entrypoint", NULL, 1 },
 	{ "defaults", NULL, 1 },
 	{ "public", NULL, 1 },
+	{ "max_running", NULL, 1 },
 };
 
 static int fill(struct exchange *x, struct function_rec *f, const char *name,

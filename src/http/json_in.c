@@ -48,7 +48,12 @@ int json_read(const char *text, size_t len, json_t **ret_value, struct fh_err *e
 	json_error_t error;
 	if (too_deep(text, len))
 		return fh_err_set(err, FH_ESYNTAX, "nested deeper than %d levels", JSON_DEPTH_MAX);
-	json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
+	json_t *value = json_loadb(text, len, flags, &error);
+	/* An integer beyond 64 bits is no mistake of syntax: read as a real, it is out of the range
+	 * of its field, which can so be named. */
+	if (!value && json_error_code(&error) == json_error_numeric_overflow)
+		value = json_loadb(text, len, flags | JSON_DECODE_INT_AS_REAL, &error);
 	if (value) {
 		*ret_value = value;
 		return 0;
@@ -166,16 +171,29 @@ void json_in_missing(struct json_in *in, const char *name)
 	json_in_leave(in, before);
 }
 
+/* As in JSON Schema, 2.0 is an integer; beyond 2^53 a real does not say which one. */
+static bool whole_number(const json_t *value, int64_t *ret_integer)
+{
+	double real = json_real_value(value);
+	if (json_is_integer(value))
+		*ret_integer = json_integer_value(value);
+	else if (json_is_real(value) && floor(real) == real && fabs(real) <= 0x1p53)
+		*ret_integer = (int64_t)real;
+	else
+		return false;
+	return true;
+}
+
 bool json_in_integer(struct json_in *in, const json_t *value, int64_t min, int64_t max,
 		     int64_t *ret_value)
 {
-	if (!json_is_integer(value) || json_integer_value(value) < min ||
-	    json_integer_value(value) > max) {
+	int64_t integer;
+	if (!whole_number(value, &integer) || integer < min || integer > max) {
 		json_in_error(in, "not an integer from %lld to %lld", (long long)min,
 			      (long long)max);
 		return false;
 	}
-	*ret_value = json_integer_value(value);
+	*ret_value = integer;
 	return true;
 }
 

@@ -167,7 +167,7 @@ static void look_at_options(struct fixture *f, struct call *call)
 }
 
 static const char full_task[] =
-	"{" TASK ",\"group_id\":\"" GROUP_ID "\",\"priority\":-7,\"retries\":3,"
+	"{" TASK ",\"group_id\":\"" GROUP_ID "\",\"priority\":-7.0,\"retries\":3,"
 	"\"retry_on\":[\"crash\",\"timeout\",\"builtins.OSError\",\"a.b.C\"],"
 	"\"backoff\":{\"initial_s\":0.25,\"factor\":1.5,\"max_s\":10},\"timeout_s\":1.5,"
 	"\"resources\":{\"mem\":1073741824},\"not_before\":\"2030-03-17T18:46:40.1239+01:00\","
