@@ -5,7 +5,7 @@ given. The template imports
 the interpreter and the serialisers once, stays single-threaded, forks a child for each slot when it
 is told to, delivers signals to children, and is the one that reaps them. A child reads one message
 a job from its socket, runs it, and answers with one message. docs/runner.md tells the life of both;
-src/runner/frame.h and src/runner/control.h are the other side of the formats below.
+src/runner/frame.h and src/runner/template.c are the other side of the formats below.
 
 Nothing here is imported by the code of a job, and no object of ours ever travels to a client:
 results and exceptions are the user's own or the standard library's.
@@ -39,8 +39,8 @@ from .runner_objects import (
 # Control socket, both ways: kind, child (a number that is never reused), value; then a text.
 CONTROL = struct.Struct("=IIq")
 CONTROL_MAX = 128 * 1024
-CONFIG, FORK, KILL = 1, 2, 3
-READY, BROKEN, FORKED, FORK_FAILED, EXITED = 11, 12, 13, 14, 15
+CONFIG, FORK, KILL, PING = 1, 2, 3, 4
+READY, BROKEN, FORKED, FORK_FAILED, EXITED, PONG = 11, 12, 13, 14, 15, 16
 CHILD_FDS = 6  # that come with FORK: job socket, file, both ends of the pipes for output
 CONFIG_BODY = struct.Struct("=QQ")  # result_max, log_max; then the paths, each ended by NUL
 
@@ -216,6 +216,8 @@ class Template:
         kind, child, value = CONTROL.unpack_from(message)
         if kind == KILL:
             self.kill(child, value)
+        elif kind == PING:
+            self.send(PONG)
         elif kind == FORK:
             return self.fork(child, received_fds(ancillary))
         return None

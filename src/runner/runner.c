@@ -148,6 +148,14 @@ static void retry(evutil_socket_t fd, short what, void *ctx)
 	runner_flush(r);
 }
 
+static void pulse(evutil_socket_t fd, short what, void *ctx)
+{
+	struct runner *r = ctx;
+	(void)fd;
+	(void)what;
+	template_pulse(r);
+}
+
 /* ---- life -------------------------------------------------------------------------------- */
 
 static int copy_config(struct runner *r, const struct runner_config *config)
@@ -164,6 +172,8 @@ static int copy_config(struct runner *r, const struct runner_config *config)
 	}
 	r->config.python = r->python;
 	r->config.paths = (const char *const *)r->paths;
+	if (r->config.deaf_ms == 0)
+		r->config.deaf_ms = RUNNER_DEAF_MS;
 	r->bounds = (struct frame_bounds){ config->result_max, config->log_max };
 	return 0;
 }
@@ -188,7 +198,13 @@ static int init_parts(struct runner *r)
 	r->tick = evtimer_new(r->config.base, tick, r);
 	r->retry = evtimer_new(r->config.base, retry, r);
 	r->deferred = evtimer_new(r->config.base, deferred, r);
-	if (!r->slots || !r->buffer || !r->events || !r->tick || !r->retry || !r->deferred)
+	r->pulse = event_new(r->config.base, -1, EV_PERSIST, pulse, r);
+	if (!r->slots || !r->buffer || !r->events || !r->tick || !r->retry || !r->deferred ||
+	    !r->pulse)
+		return FH_ENOMEM;
+	uint32_t pulse_ms = r->config.deaf_ms / RUNNER_DEAF_PULSES;
+	const struct timeval beat = { pulse_ms / 1000, (suseconds_t)(pulse_ms % 1000) * 1000 };
+	if (evtimer_add(r->pulse, &beat) < 0)
 		return FH_ENOMEM;
 	for (unsigned i = 0; i < slots; i++) {
 		if (slot_init(&r->slots[i], r, i))
@@ -235,7 +251,7 @@ void runner_free(struct runner **r_)
 		task_result_release(&r->events[r->events_head].result);
 		r->events_head = (r->events_head + 1) % r->events_max;
 	}
-	struct event *const timers[] = { r->tick, r->retry, r->deferred };
+	struct event *const timers[] = { r->tick, r->retry, r->deferred, r->pulse };
 	for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
 		if (timers[i])
 			event_free(timers[i]);

@@ -39,6 +39,7 @@ struct runner_config {
 	size_t result_max;     /* bytes; a larger result is FAILED(result_too_large) */
 	size_t log_max;	       /* bytes kept of each of stdout and stderr, from the start */
 	uint32_t recycle_jobs; /* a child is replaced after so many jobs; 0: never */
+	uint32_t deaf_ms;      /* a template that is silent for so long is ended; 0: 10 s */
 };
 
 /* A registered function, sent to each child at most once and cached there by id. */
@@ -78,8 +79,9 @@ struct runner_handler {
 	/* The slot's child is gone (crashed, killed, recycled); `slot_ready` follows when it is
 	 * replaced. Comes after `finished` and `returned` of its jobs. */
 	void (*slot_down)(void *ctx, unsigned slot);
-	/* No child can be started (no such Python, too old, it fails at import); the line says why.
-	 * It is tried again with growing delays, while the caller decides what to do. */
+	/* No child can be started (no such Python, too old, it fails at import), or the template
+	 * has ended; the line says why. It is tried again with growing delays, while the caller
+	 * decides what to do; `ready` tells that it has helped. */
 	void (*broken)(void *ctx, const char *why);
 };
 

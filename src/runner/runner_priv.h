@@ -17,6 +17,12 @@ enum {
 	RUNNER_MEMORY_TICKS = 4,   /* memory limits are looked at every fourth tick */
 	RUNNER_RETRY_MIN_MS = 100, /* after a failed start, doubling */
 	RUNNER_RETRY_MAX_MS = 30000,
+	/* A template answers at once, or after it has swept up behind a dead child: so long it is
+	 * silent only if somebody has stopped it, or if it hangs. What it is counted in are pulses
+	 * of our own loop: when we were stopped ourselves, its answer is read before the next. */
+	RUNNER_DEAF_MS = 10000,
+	RUNNER_DEAF_PULSES = 5,
+	RUNNER_START_PULSES = 60,     /* 120 s for Python's start and imports from a slow disk */
 	RUNNER_END_MS = 2000,	      /* for the template to end all children, then it is killed */
 	RUNNER_MESSAGES_AT_ONCE = 64, /* of one child, before others have their turn */
 	CHILD_FDS = 6, /* its socket and file, both ends of the pipes for stdout and stderr */
@@ -53,7 +59,7 @@ struct slot {
 	unsigned number;
 	enum slot_state state;
 	uint32_t child; /* number of the child, never reused */
-	pid_t pid;
+	pid_t pid;	/* 0: none, or not known yet */
 	struct channel channel;
 	struct event *readable, *grace;
 	struct log logs[2]; /* stdout, stderr */
@@ -75,6 +81,9 @@ struct template
 	int control, output;
 	struct event *control_readable, *output_readable;
 	bool ready;
+	bool asked;	 /* whether it still answers */
+	unsigned silent; /* pulses since then; before it is ready: since it was started */
+	char why[96];	 /* it is being ended for this; empty: it is not */
 	size_t text_len;
 	char text[1024]; /* the end of what it printed */
 };
@@ -99,7 +108,7 @@ struct runner {
 	uint32_t next_child;
 	char runtime[8];
 	struct frame_bounds bounds;
-	struct event *tick, *retry, *deferred;
+	struct event *tick, *retry, *deferred, *pulse;
 	unsigned ticks;
 	uint32_t retry_ms;
 	uint8_t *buffer; /* one message */
@@ -126,6 +135,8 @@ void runner_watch(struct runner *r);
 
 /* template.c */
 void template_start(struct runner *r);
+/* Asks it whether it still answers; ends it when it has not for too long. */
+void template_pulse(struct runner *r);
 /* Kills and reaps the process and all that it forked. */
 void template_end(struct runner *r);
 /* 0, FH_EAGAIN when the control socket is full, FH_EIO. */

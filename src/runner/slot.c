@@ -134,6 +134,7 @@ void slot_fork_failed(struct slot *s, const char *why)
 	char text[256];
 	close_all(s);
 	s->state = SLOT_EMPTY;
+	s->pid = 0;
 	(void)snprintf(text, sizeof text, "%s: cannot start a child: %s", s->r->python, why);
 	s->r->handler.broken(s->r->handler.ctx, text);
 	runner_retry_later(s->r);
@@ -216,6 +217,7 @@ void slot_ended(struct slot *s, int status, bool lost)
 	}
 	close_all(s);
 	s->state = SLOT_EMPTY;
+	s->pid = 0;
 	tell_down(s);
 	if (idle) /* somebody else has ended it: not at once, or the two would race for ever */
 		runner_retry_later(r);

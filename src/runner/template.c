@@ -5,7 +5,9 @@
  *
  * Failure modes: it cannot be started, or ends before READY: `broken` with the clearest line there
  * is, and again later. It ends afterwards: the children die with it (PDEATHSIG), what they ran is
- * WORKER_LOST, what they had not read is returned, and all starts anew. */
+ * WORKER_LOST, what they had not read is returned, and all starts anew. It does not answer: it is
+ * continued, for somebody may have stopped it, which costs nothing; then it is killed, which is
+ * noticed as any end of it is. Its warm children run their jobs meanwhile. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,11 +26,13 @@ enum control_kind {
 	CONTROL_CONFIG = 1,
 	CONTROL_FORK,
 	CONTROL_KILL,
+	CONTROL_PING,
 	CONTROL_READY = 11,
 	CONTROL_BROKEN,
 	CONTROL_FORKED,
 	CONTROL_FORK_FAILED,
 	CONTROL_EXITED,
+	CONTROL_PONG,
 };
 
 /* As struct CONTROL in runner.py; a text may follow. */
@@ -207,31 +211,68 @@ void template_end(struct runner *r)
 	close_all(t);
 }
 
-/* It has ended, or nobody knows what it says: its children are lost. */
+/* What is to be told of its end. */
+static void describe_end(const struct template *t, int status, const char *why, char line[320])
+{
+	char last[256] = "";
+	text_last_line(t->text, t->text_len, last);
+	if (why || t->why[0])
+		(void)snprintf(line, 320, "%s", why ? why : t->why);
+	else if (WIFSIGNALED(status))
+		(void)snprintf(line, 320, "it was killed by signal %d%s%s", WTERMSIG(status),
+			       last[0] ? ": " : "", last);
+	else if (last[0])
+		(void)snprintf(line, 320, "%s", last);
+	else
+		(void)snprintf(line, 320, "it ended with status %d", WEXITSTATUS(status));
+}
+
+/* It has ended, or nobody knows what it says: its children are lost. They die with it, not so the
+ * rest of their process groups, whose numbers are nobody else's as long as one process is left. */
 static void template_lost(struct runner *r, const char *why)
 {
 	struct template *t = &r->template;
-	char line[256] = "", text[600];
-	bool was_ready = t->ready;
+	char line[320], text[600];
 	t->ready = false;
 	(void)kill(t->pid, SIGKILL);
 	int status = reap(t->pid);
+	for (unsigned i = 0; i < r->config.slots; i++) {
+		if (r->slots[i].pid > 0)
+			(void)kill(-r->slots[i].pid, SIGKILL);
+	}
 	(void)read_output(t);
-	if (why)
-		(void)snprintf(line, sizeof line, "%s", why);
-	else
-		text_last_line(t->text, t->text_len, line);
-	if (!line[0] && WIFSIGNALED(status))
-		(void)snprintf(line, sizeof line, "it was killed by signal %d", WTERMSIG(status));
-	else if (!line[0])
-		(void)snprintf(line, sizeof line, "it ended with status %d", WEXITSTATUS(status));
+	describe_end(t, status, why, line);
 	(void)snprintf(text, sizeof text, "%s: %s", r->python, line);
 	close_all(t);
 	for (unsigned i = 0; i < r->config.slots; i++)
 		slot_ended(&r->slots[i], 0, true);
-	if (!was_ready)
-		r->handler.broken(r->handler.ctx, text);
+	r->handler.broken(r->handler.ctx, text);
 	runner_retry_later(r);
+}
+
+void template_pulse(struct runner *r)
+{
+	struct template *t = &r->template;
+	if (t->pid == 0)
+		return;
+	if (t->ready && !t->asked) {
+		/* Into a full socket it does not fit, and then the answer is due all the same; a
+		 * broken one tells of the end by itself. */
+		(void)send_control(t->control, (struct control){ CONTROL_PING, 0, 0 },
+				   (struct iovec){ 0 }, NULL, 0);
+		t->asked = true;
+		t->silent = 0;
+		return;
+	}
+	unsigned limit = t->ready ? RUNNER_DEAF_PULSES : RUNNER_START_PULSES;
+	if (++t->silent == limit / 2)
+		(void)kill(t->pid, SIGCONT);
+	if (t->silent < limit)
+		return;
+	uint64_t silent_ms = (uint64_t)r->config.deaf_ms / RUNNER_DEAF_PULSES * limit;
+	(void)snprintf(t->why, sizeof t->why, "the template process %s for %.1f s and was killed",
+		       t->ready ? "did not answer" : "was not ready", (double)silent_ms / 1000);
+	(void)kill(t->pid, SIGKILL);
 }
 
 /* ---- what it says ------------------------------------------------------------------------ */
@@ -249,6 +290,7 @@ static struct slot *slot_of(struct runner *r, uint32_t child)
 static void template_ready(struct runner *r, const char *runtime)
 {
 	r->template.ready = true;
+	r->template.asked = false;
 	(void)snprintf(r->runtime, sizeof r->runtime, "%.7s", runtime);
 	r->handler.ready(r->handler.ctx, r->runtime);
 	for (unsigned i = 0; i < r->config.slots; i++)
@@ -277,6 +319,9 @@ static bool hear(struct runner *r, const struct control *c, const char *text)
 	case CONTROL_EXITED:
 		if (s)
 			slot_ended(s, (int)c->value, false);
+		return true;
+	case CONTROL_PONG:
+		r->template.asked = false;
 		return true;
 	default:
 		template_lost(r, "the template process does not keep to its protocol");

@@ -156,6 +156,13 @@ def with_daemon_sleep(path):
     time.sleep(3600)
 
 
+def with_child_sleep(path):
+    """The same with a child of its own process group."""
+    with open(path, "w") as file:
+        file.write(str(subprocess.Popen(["sleep", "3600"]).pid))
+    time.sleep(3600)
+
+
 def fork_twice():
     os.fork()
     os.fork()

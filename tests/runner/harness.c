@@ -298,6 +298,18 @@ bool contains(const struct blob *b, const char *text)
 	return b && memmem(b->data, b->len, text, strlen(text)) != NULL;
 }
 
+pid_t pid_in_file(const char *path)
+{
+	long pid = 0;
+	FILE *f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%ld", &pid) != 1)
+		pid = 0;
+	(void)fclose(f);
+	return (pid_t)pid;
+}
+
 char process_state(pid_t pid)
 {
 	char path[64], state = 0;

@@ -80,6 +80,8 @@ long expect_number(const struct task_result *r); /* a str of digits */
 void expect_output(const struct blob *b, const char *text);
 bool contains(const struct blob *b, const char *text);
 
+/* The number that a job has written to a file; 0: not yet. */
+pid_t pid_in_file(const char *path);
 /* The letter of /proc/PID/stat; 0: there is no such process. */
 char process_state(pid_t pid);
 /* Whether it has ended; whose child it was last may not have reaped it yet. */

@@ -37,18 +37,6 @@ static bool gone(pid_t pid)
 
 /* ---- a runner with all kinds of processes ------------------------------------------------ */
 
-static pid_t pid_in_file(const char *path)
-{
-	long pid = 0;
-	FILE *f = fopen(path, "r");
-	if (!f)
-		return 0;
-	if (fscanf(f, "%ld", &pid) != 1)
-		pid = 0;
-	(void)fclose(f);
-	return (pid_t)pid;
-}
-
 /* One child that is deaf, one that sleeps and has left a daemon, one that is idle. */
 static struct harness *busy_runner(pid_t pids[PROCESSES])
 {

@@ -179,23 +179,87 @@ static void the_path_is_as_for_a_script(void **state)
 static void its_death_loses_what_runs_and_nothing_else(void **state)
 {
 	(void)state;
-	struct harness *h = harness_new(2);
+	struct harness *h = harness_new(3);
+	char path[128], args[160];
 	harness_start(h);
 	pid_t other = (pid_t)expect_number(harness_result(h, 1, 1, "my_pid", ""));
 	harness_run(h, 1, 2, "sleep", "");
 	harness_run(h, 1, 3, "add", "I3\nI4\n");
 	harness_wait(h, h->jobs[2].started);
+	(void)snprintf(path, sizeof path, "%s/child", folder);
+	(void)snprintf(args, sizeof args, "V%s\n", path);
+	harness_wait_ready(h);
+	harness_run(h, 2, 7, "with_child_sleep", args);
+	harness_wait(h, pid_in_file(path) > 1);
 	harness_run(h, 0, 4, "kill_the_template", "");
-	harness_wait(h, h->jobs[2].finished && h->jobs[4].finished);
+	harness_wait(h, h->jobs[2].finished && h->jobs[4].finished && h->jobs[7].finished);
 	expect_failed(&h->jobs[2].result, REASON_WORKER_LOST, "builtins.RuntimeError", "template");
 	expect_failed(&h->jobs[4].result, REASON_WORKER_LOST, "builtins.RuntimeError", "template");
 	assert_int_equal(h->jobs[3].returned, 1);
 	harness_wait(h, h->ready == 2);
-	harness_wait(h, process_ended(other));
-	assert_int_equal(h->broken, 0);
+	harness_wait(h, process_ended(other) && process_ended(pid_in_file(path)));
+	assert_int_equal(h->broken, 1);
+	assert_non_null(strstr(h->broken_line, "killed by signal 9"));
 	expect_int(harness_result(h, 0, 5, "add", "I3\nI4\n"), 7);
 	expect_int(harness_result(h, 1, 6, "add", "I3\nI4\n"), 7);
 	harness_free(h);
+}
+
+/* Somebody has stopped it: it is continued, and nothing is lost. */
+static void a_stopped_template_is_continued(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(2);
+	h->config.deaf_ms = 3000;
+	harness_start(h);
+	harness_wait_ready(h);
+	pid_t template = (pid_t)expect_number(harness_result(h, 0, 1, "parents_pid", ""));
+	harness_run(h, 0, 2, "sleep", "");
+	harness_wait(h, h->jobs[2].started);
+	assert_int_equal(kill(template, SIGSTOP), 0);
+	harness_wait(h, process_state(template) == 'T');
+	harness_run(h, 1, 3, "exit_process", "I1\n");
+	harness_wait(h, h->jobs[3].finished && h->up[1]);
+	expect_failed(&h->jobs[3].result, REASON_CRASH, "builtins.RuntimeError", "status 1");
+	expect_int(harness_result(h, 1, 4, "add", "I3\nI4\n"), 7);
+	assert_int_equal(h->ready, 1);
+	assert_int_equal(h->broken, 0);
+	assert_false(h->jobs[2].finished);
+	harness_free(h);
+}
+
+static void a_template_that_hangs_is_replaced(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(2);
+	const char *python = python_that(h, "import signal\n"
+					    "def hang(*_):\n"
+					    "    while True: pass\n"
+					    "signal.signal(signal.SIGUSR1, hang)\n");
+	(void)snprintf(h->python, sizeof h->python, "%s", python);
+	h->config.deaf_ms = 1000;
+	harness_start(h);
+	pid_t template = (pid_t)expect_number(harness_result(h, 0, 1, "parents_pid", ""));
+	harness_wait_ready(h);
+	assert_int_equal(kill(template, SIGUSR1), 0);
+	harness_run(h, 0, 2, "sleep", "");
+	harness_run(h, 1, 3, "exit_process", "I1\n");
+	harness_wait(h, h->broken);
+	assert_non_null(strstr(h->broken_line, "did not answer for 1.0 s"));
+	assert_true(process_ended(template));
+	assert_int_equal(h->jobs[2].finished + h->jobs[2].returned, 1);
+	assert_int_equal(h->jobs[3].finished, 1);
+	expect_int(harness_result(h, 1, 4, "add", "I3\nI4\n"), 7);
+	harness_free(h);
+}
+
+static void a_template_that_never_gets_ready_is_replaced(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	h->config.deaf_ms = 50;
+	expect_broken(h, python_that(h, "import time; time.sleep(3600)"),
+		      "the template process was not ready for 0.6 s");
 }
 
 static void a_runner_can_end_at_any_time(void **state)
@@ -229,7 +293,10 @@ int main(void)
 		IN_FOLDER(a_child_that_cannot_start_says_why),
 		cmocka_unit_test(without_descriptors_it_is_tried_again),
 		IN_FOLDER(the_path_is_as_for_a_script),
-		cmocka_unit_test(its_death_loses_what_runs_and_nothing_else),
+		IN_FOLDER(its_death_loses_what_runs_and_nothing_else),
+		cmocka_unit_test(a_stopped_template_is_continued),
+		IN_FOLDER(a_template_that_hangs_is_replaced),
+		IN_FOLDER(a_template_that_never_gets_ready_is_replaced),
 		cmocka_unit_test(a_runner_can_end_at_any_time),
 	};
 	return harness_main("runner_template", tests, sizeof tests / sizeof tests[0]);
