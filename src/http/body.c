@@ -45,8 +45,12 @@ void query_refuse(struct exchange *x, int ret)
 {
 	if (ret == FH_ENOMEM)
 		problem_reply_later(x, PROBLEM_NO_MEMORY, "no memory to read the query", 1);
+	else if (ret == FH_ESYNTAX)
+		problem_reply(x, PROBLEM_BAD_REQUEST, "the query is not well escaped");
 	else
-		problem_reply(x, PROBLEM_INVALID, "the query is malformed");
+		problem_reply(x, PROBLEM_INVALID,
+			      ret == FH_EEXISTS ? "a parameter stands in the query twice"
+						: "the query has too many parameters");
 }
 
 bool path_id(struct exchange *x, struct fh_id *ret_id)
