@@ -11,7 +11,7 @@ struct cancel_op {
 	struct call_cancel *call;
 };
 
-static void answer(struct dispatch *d, struct call_cancel *c, int ret)
+static void answer(struct call_cancel *c, int ret)
 {
 	if (ret == FH_ENOTFOUND)
 		(void)fh_err_set(&c->call.err, ret, "no such task");
@@ -19,7 +19,7 @@ static void answer(struct dispatch *d, struct call_cancel *c, int ret)
 		(void)fh_err_set(&c->call.err, ret, "the task is final already");
 	else if (ret == FH_EBUSY)
 		(void)fh_err_set(&c->call.err, ret, "the task is running");
-	dispatch_answer(d, &c->call, ret);
+	dispatch_answer(&c->call, ret);
 }
 
 static void cancel_stored(struct store_op *op)
@@ -40,7 +40,7 @@ static void cancel_stored(struct store_op *op)
 			dispatch_step(d, &ev);
 			finish_outside(d, c->task, o->cancel.ret_group, o->cancel.ret_finish_seq);
 		}
-		answer(d, c, op->ret);
+		answer(c, op->ret);
 	}
 	store_op_release(op);
 	fh_free(o);
@@ -62,7 +62,7 @@ void cancel_perform(struct dispatch *d, const struct core_action *a)
 	switch (a->kind) {
 	case CORE_DO_ANSWER_CANCEL:
 		c->ret_running = a->request.running;
-		answer(d, c, a->request.error);
+		answer(c, a->request.error);
 		break;
 	case CORE_DO_CANCEL_STORED:
 		o = dispatch_alloc(1, sizeof *o);

@@ -53,11 +53,10 @@ void dispatch_log(struct dispatch *d, const char *fmt, ...)
 	d->config.log(d->config.env, line);
 }
 
-void dispatch_answer(struct dispatch *d, struct call *c, int ret)
+void dispatch_answer(struct call *c, int ret)
 {
 	if (ret == FH_ECLOSED && !c->err.text[0])
 		(void)fh_err_set(&c->err, ret, "the server is stopping");
-	(void)d;
 	c->ret = ret;
 	c->state = NULL;
 	c->done(c);
@@ -257,7 +256,7 @@ static void tick(struct dispatch *d)
 static void refuse_calls(struct dispatch *d)
 {
 	for (struct list *l; (l = list_pop_front(&d->inbox));)
-		dispatch_answer(d, list_entry(l, struct call, link), FH_ECLOSED);
+		dispatch_answer(list_entry(l, struct call, link), FH_ECLOSED);
 	waits_close(d);
 }
 
@@ -395,7 +394,7 @@ void dispatch_free(struct dispatch **dp)
 		return;
 	*dp = NULL;
 	for (struct list *l; d->inbox.next && (l = list_pop_front(&d->inbox));)
-		dispatch_answer(d, list_entry(l, struct call, link), FH_ECLOSED);
+		dispatch_answer(list_entry(l, struct call, link), FH_ECLOSED);
 	waits_release(d);
 	feeds_release(d);
 	cache_release(d);

@@ -163,7 +163,7 @@ void dispatch_wake(struct dispatch *d);
 void dispatch_log(struct dispatch *d, const char *fmt, ...) FH_PRINTF(2, 3);
 /* Calls `done`. Never from inside the sink's submit(), so the gateway is not re-entered; what it
  * submits from there waits in the inbox, so neither are we. */
-void dispatch_answer(struct dispatch *d, struct call *c, int ret);
+void dispatch_answer(struct call *c, int ret);
 /* Zeroed memory; there is no going on without it, so it never returns NULL. */
 void *dispatch_alloc(size_t count, size_t size);
 /* Hands an op to the store and counts it; `done` must call dispatch_op_done(). */

@@ -222,13 +222,13 @@ static void call_put_done(struct store_op *op)
 	int ret = op->ret;
 	store_op_release(op);
 	fh_free(o);
-	dispatch_answer(d, &c->call, ret);
+	dispatch_answer(&c->call, ret);
 }
 
 void function_call_put(struct dispatch *d, struct call_put_function *c)
 {
 	if (d->draining) {
-		dispatch_answer(d, &c->call, FH_ECLOSED);
+		dispatch_answer(&c->call, FH_ECLOSED);
 		return;
 	}
 	struct function_call *o = dispatch_alloc(1, sizeof *o);
@@ -246,7 +246,7 @@ static void call_get_done(struct store_op *op)
 	c->ret_function = &o->get.ret_function;
 	if (op->ret == FH_ENOTFOUND)
 		(void)fh_err_set(&c->call.err, op->ret, "no such function");
-	dispatch_answer(o->d, &c->call, op->ret);
+	dispatch_answer(&c->call, op->ret);
 	store_op_release(op);
 	fh_free(o);
 }
@@ -271,7 +271,7 @@ static void call_list_done(struct store_op *op)
 	c->ret_count = o->list.ret_count;
 	c->ret_more = o->list.ret_more;
 	c->ret_last_no = o->list.ret_last_no;
-	dispatch_answer(o->d, &c->call, op->ret);
+	dispatch_answer(&c->call, op->ret);
 	store_op_release(op);
 	fh_free(o);
 }

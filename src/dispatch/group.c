@@ -32,7 +32,7 @@ static void put_done(struct store_op *op)
 		c->idempotency.ret_location = o->idempotency.ret_location;
 		c->idempotency.ret_body = o->idempotency.ret_response;
 	}
-	dispatch_answer(o->d, &c->call, op->ret == FH_EREPLAY ? 0 : op->ret);
+	dispatch_answer(&c->call, op->ret == FH_EREPLAY ? 0 : op->ret);
 	store_op_release(op);
 	fh_free(o);
 }
@@ -54,7 +54,7 @@ void idempotency_fill(struct dispatch *d, const struct call_idempotency *from,
 void group_call_put(struct dispatch *d, struct call_put_group *c)
 {
 	if (d->draining) {
-		dispatch_answer(d, &c->call, FH_ECLOSED);
+		dispatch_answer(&c->call, FH_ECLOSED);
 		return;
 	}
 	struct group_op *o = op_new(d, &c->call);
@@ -85,7 +85,7 @@ static void get_done(struct store_op *op)
 	} else if (op->ret == FH_ENOTFOUND) {
 		(void)fh_err_set(&c->call.err, op->ret, "no such group");
 	}
-	dispatch_answer(d, &c->call, op->ret);
+	dispatch_answer(&c->call, op->ret);
 	store_op_release(op);
 	fh_free(o);
 }
@@ -128,7 +128,7 @@ static void stats_done(struct store_op *op)
 	v.retries_total = n.retries;
 	v.lost_total = n.lost;
 	c->ret_values = &v;
-	dispatch_answer(d, &c->call, op->ret);
+	dispatch_answer(&c->call, op->ret);
 	store_op_release(op);
 	fh_free(o);
 }

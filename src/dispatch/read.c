@@ -18,7 +18,7 @@ static void answer(struct dispatch *d, struct call_get_task *c, int ret)
 	if (w)
 		wait_answer(d, w, ret);
 	else
-		dispatch_answer(d, &c->call, ret);
+		dispatch_answer(&c->call, ret);
 }
 
 /* Whether a task that is not final is what the caller waits for; if not, the call is parked. */

@@ -32,7 +32,7 @@ static void submission_end(struct submission *s, int ret)
 		for (uint32_t i = 0; i < s->call->count; i++)
 			if (s->functions[i])
 				function_unpin(d, s->functions[i]);
-	dispatch_answer(d, c, ret);
+	dispatch_answer(c, ret);
 	store_op_release(&s->op.op);
 	fh_free(s->specs);
 	fh_free(s->items);
@@ -216,7 +216,7 @@ void submit_resume(struct dispatch *d, struct call *c)
 void submit_call(struct dispatch *d, struct call_submit *c)
 {
 	if (d->draining) {
-		dispatch_answer(d, &c->call, FH_ECLOSED);
+		dispatch_answer(&c->call, FH_ECLOSED);
 		return;
 	}
 	struct submission *s = dispatch_alloc(1, sizeof *s);

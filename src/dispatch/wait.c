@@ -87,7 +87,7 @@ void wait_answer(struct dispatch *d, struct wait *w, int ret)
 {
 	struct call *c = w->call;
 	/* Answered first: the outputs may belong to what the wait holds on to. */
-	dispatch_answer(d, c, ret);
+	dispatch_answer(c, ret);
 	wait_free(d, w);
 }
 
@@ -205,7 +205,7 @@ void wait_call(struct dispatch *d, struct call_wait *c)
 	c->ret_cursor = c->after_seq;
 	struct wait *w = wait_new(d, &c->call, c->wait_ms);
 	if (!w) {
-		dispatch_answer(d, &c->call, FH_ELIMIT);
+		dispatch_answer(&c->call, FH_ELIMIT);
 		return;
 	}
 	w->after_seq = c->after_seq;

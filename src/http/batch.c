@@ -190,15 +190,6 @@ static void render(struct call_submit *c)
 	text_release(&t);
 }
 
-static void submitted(struct exchange *x)
-{
-	struct submit_request *r = (struct submit_request *)x;
-	if (r->call.call.ret)
-		problem_reply_call(x, &r->call.call);
-	else
-		idempotency_reply(x, &r->call.idempotency);
-}
-
 static void submit(struct submit_request *r)
 {
 	struct text t = { 0 };
@@ -209,7 +200,7 @@ static void submit(struct submit_request *r)
 	}
 	r->call.idempotency.status = 200;
 	r->call.render = render;
-	exchange_submit(&r->x, &r->call.call, CALL_SUBMIT, submitted);
+	exchange_submit(&r->x, &r->call.call, CALL_SUBMIT, submit_reply);
 }
 
 /* Tasks without a group make one, so that they can be waited for together. */

@@ -71,6 +71,8 @@ void submit_fill(struct exchange *x, struct task_rec *task, struct task_fields *
 int submit_single(struct submit_request *r, struct task_fields *own_fields,
 		  struct blob *own_payload, void (*render)(struct call_submit *c),
 		  void (*finish)(struct exchange *x)) FH_MUST_USE;
+/* Answers a call that is done, with its answer or its problem. */
+void submit_reply(struct exchange *x);
 void task_post(struct exchange *x);
 void batch_post(struct exchange *x);
 void submit_release(struct exchange *x);

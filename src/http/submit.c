@@ -68,7 +68,7 @@ static void reply_created(struct exchange *x, struct call_idempotency *own)
 	idempotency_reply(x, own);
 }
 
-static void submitted(struct exchange *x)
+void submit_reply(struct exchange *x)
 {
 	struct submit_request *r = (struct submit_request *)x;
 	if (r->call.call.ret)
@@ -111,7 +111,7 @@ static void submit_checked(struct submit_request *r, struct task_fields *own_fie
 	if (ret)
 		blob_free(&payload);
 	else
-		ret = submit_single(r, own_fields, payload, render_single, submitted);
+		ret = submit_single(r, own_fields, payload, render_single, submit_reply);
 	if (ret == FH_ESYNTAX)
 		problem_reply(&r->x, PROBLEM_INVALID_PAYLOAD, err.text);
 	else if (ret)
