@@ -301,6 +301,23 @@ bool conn_may_send(const struct conn *c, uint64_t bytes)
 	return bytes <= ANSWER_SMALL || unsent == 0 || (unsent <= max && bytes <= max - unsent);
 }
 
+/* The words of RFC 9110 and 6585 where evhttp has older ones or none; NULL: it knows them. */
+static const char *reason_phrase(int status)
+{
+	switch (status) {
+	case 413:
+		return "Content Too Large";
+	case 414:
+		return "URI Too Long";
+	case 422:
+		return "Unprocessable Content";
+	case 431:
+		return "Request Header Fields Too Large";
+	default:
+		return NULL;
+	}
+}
+
 void conn_reply(struct conn *c, struct evhttp_request *ev, int status)
 {
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(ev);
@@ -317,6 +334,6 @@ void conn_reply(struct conn *c, struct evhttp_request *ev, int status)
 	else if (c->pool->closing)
 		(void)evhttp_add_header(headers, "Connection", "close");
 	evhttp_request_set_on_complete_cb(ev, on_answered, c);
-	evhttp_send_reply(ev, status, NULL, NULL);
+	evhttp_send_reply(ev, status, reason_phrase(status), NULL);
 	(void)bufferevent_disable(c->bev, EV_READ);
 }

@@ -115,6 +115,30 @@ static void what_the_sink_says(void **state)
 	response_release(&r);
 }
 
+static void status_lines_have_their_words(void **state)
+{
+	static const struct {
+		int ret;
+		const char *target, *line;
+	} rows[] = {
+		{ 0, "/v1/stats", "HTTP/1.1 200 OK\r\n" },
+		{ 0, "/v1/tasks/" TASK_ID "/result", "HTTP/1.1 202 Accepted\r\n" },
+		{ 0, "/nothing", "HTTP/1.1 404 Not Found\r\n" },
+		{ FH_EFINAL, "/v1/stats", "HTTP/1.1 409 Conflict\r\n" },
+		{ FH_EGONE, "/v1/stats", "HTTP/1.1 410 Gone\r\n" },
+		{ FH_ETOOBIG, "/v1/stats", "HTTP/1.1 413 Content Too Large\r\n" },
+		{ 0, "/v1/functions?limit=0", "HTTP/1.1 422 Unprocessable Content\r\n" },
+		{ FH_EFULL, "/v1/stats", "HTTP/1.1 503 Service Unavailable\r\n" },
+	};
+	struct fixture *f = *state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		f->ret = rows[i].ret;
+		struct response r = fixture_request(f, "GET", rows[i].target, "", NULL);
+		assert_memory_equal(r.head, rows[i].line, strlen(rows[i].line));
+		response_release(&r);
+	}
+}
+
 static void paths_and_methods(void **state)
 {
 	static const struct row rows[] = {
@@ -358,6 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(old_endpoints, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_the_sink_says, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(status_lines_have_their_words, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(paths_and_methods, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(web_pages_cannot_run_code, set_up, tear_down),
 		cmocka_unit_test(checks_have_an_order),
