@@ -5,6 +5,10 @@
  *  - In the store: when the first delayed task is due, any lane may have got tasks; when the first
  *    expiry has come, the store is asked to end what has expired.
  *
+ * Both are times of the wall clock, told as moments of the monotonic one. The wall clock may be
+ * set: so they are compared now and then, what is in the window is moved, and the store is asked
+ * again.
+ *
  * The store may answer with a moment that is not in the future (its wall clock is coarser, or what
  * has expired is in the window and the core's own): then it is asked again a little later. */
 #include "core/deadline.h"
@@ -83,6 +87,21 @@ void deadline_expiry_known(struct core *c, int64_t next_expiry_us, bool dropped)
 	FH_ASSERT(c->expiring);
 	c->expiring = false;
 	deadline_expiry_at(c, next_expiry_us && next_expiry_us < soon ? soon : next_expiry_us);
+}
+
+void deadline_wall_compared(struct core *c, int64_t step_us)
+{
+	for (uint32_t i = 0; step_us && i < c->tasks_touched; i++) {
+		struct task *t = task_at(c, i);
+		if (t->phase == PHASE_FREE || !t->expires_us)
+			continue;
+		t->expires_us = t->expires_us > step_us ? t->expires_us - step_us : 1;
+		deadline_follow(c, t);
+	}
+	if (c->next_due_us)
+		c->next_due_us = c->now_us;
+	if (c->next_expiry_us)
+		c->next_expiry_us = c->now_us;
 }
 
 static void run_tasks(struct core *c)

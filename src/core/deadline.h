@@ -27,6 +27,11 @@ void deadline_expiry_at(struct core *c, int64_t expires_us);
 void deadline_due_known(struct core *c, int64_t next_due_us);
 void deadline_expiry_known(struct core *c, int64_t next_expiry_us, bool dropped);
 
+/* The wall clock, by which the store and the tasks' expiries go, was set forward by so much (less
+ * than 0: back) since it was compared last. Also with 0: what was under way then was told by the
+ * old one. */
+void deadline_wall_compared(struct core *c, int64_t step_us);
+
 /* Acts on all that has come due. */
 void deadline_run(struct core *c);
 

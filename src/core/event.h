@@ -51,6 +51,7 @@ enum core_event_kind {
 	CORE_EV_START_STORED, /* answers PERSIST_START */
 	CORE_EV_CANCEL_ASKED,
 	CORE_EV_DROPPED,	    /* the store ended tasks of the backlog (cancelled, expired) */
+	CORE_EV_WALL_COMPARED,	    /* with the monotonic clock: it may have been set */
 	CORE_EV_FUNCTION_FORGOTTEN, /* the handle will mean another function */
 	CORE_EV_DRAINED, /* stop: assign and claim nothing more; what is being started goes on */
 };
@@ -129,8 +130,9 @@ struct core_event {
 		struct core_ev_ref ref;
 		struct core_ev_cancel cancel;
 		struct core_ev_dropped dropped;
-		uint32_t session;  /* SESSION_LOST, HEARD */
-		uint32_t function; /* FUNCTION_FORGOTTEN */
+		int64_t wall_step_us; /* WALL_COMPARED: it was set forward by so much; or back */
+		uint32_t session;     /* SESSION_LOST, HEARD */
+		uint32_t function;    /* FUNCTION_FORGOTTEN */
 	};
 };
 

@@ -112,6 +112,9 @@ static void handle(struct core *c, const struct core_event *ev)
 	case CORE_EV_CANCEL_ASKED:
 		cancel_ask(c, &ev->cancel);
 		break;
+	case CORE_EV_WALL_COMPARED:
+		deadline_wall_compared(c, ev->wall_step_us);
+		break;
 	case CORE_EV_FUNCTION_FORGOTTEN:
 		function_forget(c, ev->function);
 		break;

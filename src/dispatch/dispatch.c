@@ -349,6 +349,7 @@ static int build(struct dispatch *d, const struct store_recovery *r)
 	};
 	d->totals.generation = r->generation;
 	d->totals.started_ms = dispatch_wall_ms(d);
+	upkeep_init(d);
 	if (core_new(&d->config.limits, &start, &d->core) || window_init(d) || functions_init(d) ||
 	    sessions_init(d) || cache_init(d) || feeds_init(d) || waits_init(d))
 		return FH_ENOMEM;

@@ -147,7 +147,9 @@ struct dispatch {
 
 	char class_keys[CORE_CLASSES_MAX][64];
 	uint32_t class_count;
-	int64_t next_upkeep_us;
+	int64_t next_upkeep_us, upkeep_us; /* the next and the last one */
+	/* Wall clock less monotonic: as compared last; as the purge takes it. */
+	int64_t wall_offset_ms, purge_offset_ms;
 	bool purging;
 
 	struct call_stats_values totals; /* the running totals in it are ours */
@@ -292,6 +294,7 @@ void idempotency_fill(struct dispatch *d, const struct call_idempotency *from,
 		      struct store_idempotency *ret_row);
 
 /* -- upkeep.c */
+void upkeep_init(struct dispatch *d);
 void upkeep_perform(struct dispatch *d, const struct core_action *a);
 void upkeep_tick(struct dispatch *d, int64_t now_us);
 

@@ -1,6 +1,9 @@
-/* What the clock asks for: expiry in the backlog when the core says so, and the purge of what is
- * older than its retention, in bounded steps, once a minute. Failure mode: the store has no memory
+/* What the clock asks for: expiry in the backlog when the core says so, and once a minute a look
+ * whether the wall clock was set, and the purge of what is older than its retention, in bounded
+ * steps. Failure mode: the store has no memory
  * for it; then it is asked again, a second or a minute later. */
+#include <inttypes.h>
+
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
 
@@ -11,6 +14,7 @@ enum {
 
 static const int64_t upkeep_us = 60 * INT64_C(1000000);
 static const int64_t expire_again_us = 1000000; /* after a failure */
+static const int64_t notable_ms = 5000;
 static const int64_t keys_kept_ms = 24 * 3600 * INT64_C(1000);
 
 struct upkeep_op {
@@ -69,18 +73,61 @@ static void purged(struct store_op *op)
 	fh_free(o);
 }
 
+static int64_t wall_offset_ms(struct dispatch *d, int64_t now_us)
+{
+	return dispatch_wall_ms(d) - now_us / 1000;
+}
+
+void upkeep_init(struct dispatch *d)
+{
+	int64_t now_us = dispatch_now_us(d);
+	d->wall_offset_ms = d->purge_offset_ms = wall_offset_ms(d, now_us);
+	d->next_upkeep_us = d->upkeep_us = now_us;
+}
+
+/* The moments that the core knows were computed with the wall clock as it was then. */
+static void compare_wall(struct dispatch *d, int64_t now_us)
+{
+	int64_t offset_ms = wall_offset_ms(d, now_us), step_ms = offset_ms - d->wall_offset_ms;
+	struct core_event ev = { .kind = CORE_EV_WALL_COMPARED, .wall_step_us = step_ms * 1000 };
+	d->wall_offset_ms = offset_ms;
+	if (step_ms <= -notable_ms || step_ms >= notable_ms)
+		dispatch_log(d, "the wall clock was set by %" PRId64 " s", step_ms / 1000);
+	dispatch_step(d, &ev);
+}
+
+/* The wall clock as the purge takes it. One that is set forward is followed only as fast as time
+ * passes: were it wrong, by years perhaps, all that is kept would be old at once; and were it
+ * right, what it dated before would be. So a purge may be late, until the next start at most, but
+ * not early. Returns Unix milliseconds. */
+static int64_t purge_now_ms(struct dispatch *d, int64_t now_us)
+{
+	int64_t passed_ms = (now_us - d->upkeep_us) / 1000;
+	int64_t ahead_ms = wall_offset_ms(d, now_us) - d->purge_offset_ms;
+	d->upkeep_us = now_us;
+	d->purge_offset_ms += ahead_ms < passed_ms ? ahead_ms : passed_ms;
+	return now_us / 1000 + d->purge_offset_ms;
+}
+
 void upkeep_tick(struct dispatch *d, int64_t now_us)
 {
-	if (now_us < d->next_upkeep_us || d->purging || d->draining)
+	int64_t offset_ms = wall_offset_ms(d, now_us);
+	if (offset_ms < d->purge_offset_ms)
+		d->purge_offset_ms = offset_ms;
+	if (now_us < d->next_upkeep_us || d->draining)
 		return;
-	int64_t wall_ms = dispatch_wall_ms(d);
+	d->next_upkeep_us = now_us + upkeep_us;
+	compare_wall(d, now_us);
+	if (d->purging)
+		return;
+	int64_t wall_ms = purge_now_ms(d, now_us);
 	struct upkeep_op *o = dispatch_alloc(1, sizeof *o);
 	o->d = d;
+	o->purge.now_ms = wall_ms;
 	o->purge.results_before_ms = wall_ms - d->config.results_kept_ms;
 	o->purge.records_before_ms = wall_ms - d->config.records_kept_ms;
 	o->purge.keys_before_ms = wall_ms - keys_kept_ms;
 	o->purge.max = PURGE_MAX;
 	d->purging = true;
-	d->next_upkeep_us = now_us + upkeep_us;
 	dispatch_op(d, &o->purge.op, STORE_PURGE, purged);
 }

@@ -147,18 +147,33 @@ int mem_expire(struct mem *m, struct store_expire *call)
 	return 0;
 }
 
-static struct mem_task *first_before(const struct list *tasks, int64_t before_ms)
+static int64_t finished_ms(const struct list *link)
 {
-	if (list_empty(tasks))
-		return NULL;
-	struct mem_task *t = list_entry(tasks->next, struct mem_task, link);
-	return t->rec.finished_ms < before_ms ? t : NULL;
+	return list_entry(link, const struct mem_task, link)->rec.finished_ms;
 }
 
-/* `purged` is older than `finished`, so the oldest record is the first of the two. */
-static struct mem_task *oldest_record(const struct mem *m, int64_t before_ms)
+static int64_t key_ms(const struct list *link)
 {
-	return first_before(list_empty(&m->purged) ? &m->finished : &m->purged, before_ms);
+	return list_entry(link, const struct mem_key, link)->created_ms;
+}
+
+/* How many of the first entries go, up to one more than `max`: all before one that is old enough
+ * are older. A time that is still to come was written by a wall clock that was ahead, and says
+ * nothing. */
+static uint32_t count_old(const struct list *const lists[2], int64_t (*ms_of)(const struct list *),
+			  int64_t before_ms, int64_t now_ms, uint32_t max)
+{
+	uint32_t seen = 0, old = 0;
+	for (int i = 0; i < 2 && lists[i]; i++)
+		list_for_each (link, lists[i]) {
+			int64_t ms = ms_of(link);
+			seen++;
+			if (ms < before_ms)
+				old = seen;
+			if (old > max || (ms >= before_ms && ms <= now_ms))
+				return old;
+		}
+	return old;
 }
 
 static struct mem_group *empty_group(const struct mem *m, int64_t before_ms)
@@ -171,38 +186,61 @@ static struct mem_group *empty_group(const struct mem *m, int64_t before_ms)
 	return NULL;
 }
 
-static struct mem_key *oldest_key(const struct mem *m, int64_t before_ms)
+static void purge_result(struct mem *m)
 {
-	if (list_empty(&m->key_list))
-		return NULL;
+	struct mem_task *t = list_entry(m->finished.next, struct mem_task, link);
+	task_result_release(&t->result);
+	blob_free(&t->rec.payload);
+	list_remove(&t->link);
+	list_push_back(&m->purged, &t->link);
+}
+
+/* `purged` is older than `finished`. */
+static void purge_record(struct mem *m)
+{
+	const struct list *from = list_empty(&m->purged) ? &m->finished : &m->purged;
+	struct mem_task *t = list_entry(from->next, struct mem_task, link);
+	mem_task_forget(m, &t);
+}
+
+static void purge_key(struct mem *m)
+{
 	struct mem_key *k = list_entry(m->key_list.next, struct mem_key, link);
-	return k->created_ms < before_ms ? k : NULL;
+	mem_key_forget(m, &k);
 }
 
 int mem_purge(struct mem *m, struct store_purge *call)
 {
+	const struct {
+		const struct list *lists[2];
+		int64_t (*ms_of)(const struct list *link);
+		int64_t before_ms;
+		void (*purge)(struct mem *m);
+	} walks[] = {
+		{ { &m->finished }, finished_ms, call->results_before_ms, purge_result },
+		{ { &m->purged, &m->finished },
+		  finished_ms,
+		  call->records_before_ms,
+		  purge_record },
+		{ { &m->key_list }, key_ms, call->keys_before_ms, purge_key },
+	};
 	uint32_t left = call->max;
-	struct mem_task *t = NULL;
-	struct mem_group *g = NULL;
-	struct mem_key *k = NULL;
-	for (; (t = first_before(&m->finished, call->results_before_ms)) && left > 0; left--) {
-		task_result_release(&t->result);
-		blob_free(&t->rec.payload);
-		list_remove(&t->link);
-		list_push_back(&m->purged, &t->link);
+	call->ret_more = false;
+	for (size_t i = 0; i < sizeof walks / sizeof *walks; i++) {
+		uint32_t old = count_old(walks[i].lists, walks[i].ms_of, walks[i].before_ms,
+					 call->now_ms, left);
+		for (; old > 0 && left > 0; old--, left--)
+			walks[i].purge(m);
+		call->ret_more |= old > 0;
 	}
-	call->ret_more = t != NULL;
-	for (; (t = oldest_record(m, call->records_before_ms)) && left > 0; left--)
-		mem_task_forget(m, &t);
+	struct mem_group *g = NULL;
 	for (; (g = empty_group(m, call->records_before_ms)) && left > 0; left--) {
 		(void)map_remove(&m->groups, g->rec.id);
 		list_remove(&g->link);
 		m->group_count--;
 		mem_group_free(&g);
 	}
-	for (; (k = oldest_key(m, call->keys_before_ms)) && left > 0; left--)
-		mem_key_forget(m, &k);
-	call->ret_more |= t || g || k;
+	call->ret_more |= g != NULL;
 	m->dirty |= left < call->max;
 	return 0;
 }

@@ -28,6 +28,12 @@ struct db_server {
 	uint64_t payload_no; /* the last one that was given */
 };
 
+/* Where a purge of rows, in the order of writing, stands: it may go on up to `old`; what is behind
+ * that up to `seen` was dated by a clock that was ahead. */
+struct db_purge_walk {
+	uint64_t old, seen;
+};
+
 struct db {
 	sqlite3 *handle;
 	char *path;
@@ -37,6 +43,7 @@ struct db {
 	sqlite3_stmt *stmts[SQL_COUNT];
 	struct claims claims;
 	struct db_server server;
+	struct db_purge_walk results, records, keys;
 	bool dirty;	  /* this transaction has written something */
 	int wal_pages;	  /* in the write-ahead log after the last commit */
 	uint64_t commits; /* since start */

@@ -54,7 +54,7 @@
 		      "WHERE account = ? AND key = ?")                                             \
 	X(INSERT_KEY, "INSERT INTO idempotency (account, key, fingerprint, created_ms, status, "   \
 		      "location, response) VALUES (?,?,?,?,?,?,?)")                                \
-	X(OLDEST_KEY, "SELECT no, created_ms FROM idempotency ORDER BY no LIMIT 1")                \
+	X(NEXT_KEY_MS, "SELECT no, created_ms FROM idempotency WHERE no > ? ORDER BY no LIMIT 1")  \
 	X(DELETE_KEY, "DELETE FROM idempotency WHERE no = ?")                                      \
                                                                                                    \
 	X(INSERT_LANE, "INSERT INTO lanes (no, account, class_key) VALUES (?,?,?)")                \
@@ -108,6 +108,8 @@
 			 "AND finish_seq > ?2 ORDER BY finish_seq")                                \
 	X(NEXT_FINISHED, "SELECT finish_seq, task_id, group_id, state, finished_ms FROM results "  \
 			 "WHERE finish_seq > ?1 ORDER BY finish_seq LIMIT 1")                      \
+	X(NEXT_FINISHED_MS, "SELECT finish_seq, finished_ms FROM results WHERE finish_seq > ? "    \
+			    "ORDER BY finish_seq LIMIT 1")                                         \
 	X(EMPTY_RESULT, "UPDATE results SET error_type = NULL, error_message = NULL, "             \
 			"traceback = NULL, value = NULL, out = NULL, err = NULL "                  \
 			"WHERE finish_seq = ?")                                                    \

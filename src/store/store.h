@@ -279,9 +279,11 @@ struct store_expire {
 
 /* Deletes, in one bounded step: payloads and results of tasks that finished before
  * `results_before_ms`, records and empty groups before `records_before_ms`, idempotency rows before
- * `keys_before_ms`. */
+ * `keys_before_ms`. A time later than `now_ms` was written by a wall clock that was ahead and says
+ * nothing: such a row goes with the next one that it is not true of, which is younger. */
 struct store_purge {
 	struct store_op op;
+	int64_t now_ms; /* wall clock; none of the next three is later */
 	int64_t results_before_ms, records_before_ms, keys_before_ms;
 	uint32_t max;
 	bool ret_more;

@@ -231,6 +231,7 @@ static void make_expire(struct world *w, struct step *s)
 static void make_purge(struct world *w, struct step *s)
 {
 	s->purge = (struct store_purge){ .op.kind = STORE_PURGE,
+					 .now_ms = w->now_ms,
 					 .results_before_ms = w->now_ms - 500,
 					 .records_before_ms = w->now_ms - 900,
 					 .keys_before_ms = w->now_ms - 700,

@@ -37,6 +37,7 @@ static struct store_list_finished list(struct fixture *f, struct fh_id group)
 static bool purge(struct fixture *f, int64_t results, int64_t records, int64_t keys, uint32_t max)
 {
 	struct store_purge call = { .op.kind = STORE_PURGE,
+				    .now_ms = 10000,
 				    .results_before_ms = results,
 				    .records_before_ms = records,
 				    .keys_before_ms = keys,
@@ -158,4 +159,77 @@ void a_purge_is_bounded(void **state)
 	assert_int_equal(stats(f).ret_counts[TASK_COMPLETED], 1);
 	assert_false(purge(f, 9000, 9000, 9000, 1));
 	assert_int_equal(stats(f).ret_counts[TASK_COMPLETED], 0);
+}
+
+/* A task that finished at `ms` by the clock of then. */
+static struct fh_id add_finished_at(struct fixture *f, int64_t ms)
+{
+	struct fh_id id = add_in_group(f, none);
+	struct task_result result = { .state = TASK_COMPLETED, .finished_ms = ms };
+	struct store_finish_item item = { .task = id, .attempt = 1, .result = &result };
+	struct store_finish call = { .op.kind = STORE_FINISH, .items = &item, .count = 1 };
+	assert_int_equal(fixture_run(f, &call.op), 0);
+	return id;
+}
+
+static bool is_known(struct fixture *f, struct fh_id id)
+{
+	struct store_get_task got = get_task(f, id, 0);
+	store_op_release(&got.op);
+	return got.op.ret != FH_ENOTFOUND;
+}
+
+/* It is 10,000; the clock was ahead when some of them finished. */
+void a_time_to_come_does_not_keep_what_is_old(void **state)
+{
+	struct fixture *f = *state;
+	enum { AHEAD = 7 };
+	struct fh_id before = add_finished_at(f, 1000), ahead[AHEAD];
+	for (int i = 0; i < AHEAD; i++)
+		ahead[i] = add_finished_at(f, 5000000 + i);
+	assert_false(purge(f, 3000, 3000, 0, 100));
+	assert_false(is_known(f, before));
+	assert_true(is_known(f, ahead[0])); /* how old they are, nothing says yet */
+	struct fh_id after = add_finished_at(f, 2000), last = add_finished_at(f, 6000000);
+	assert_false(purge(f, 2000, 2000, 0, 100));
+	assert_true(is_known(f, ahead[0])); /* at most as old as the next, which is too young */
+	int steps = 1;			    /* each is bounded, looking on included */
+	while (purge(f, 2001, 2001, 0, 3))
+		steps++;
+	assert_true(steps >= (AHEAD + 1) * 2 / 3);
+	for (int i = 0; i < AHEAD; i++)
+		assert_false(is_known(f, ahead[i]));
+	assert_false(is_known(f, after));
+	assert_true(is_known(f, last));
+	fixture_restart(f);
+	assert_false(purge(f, 10000, 10000, 0, 100));
+	assert_true(is_known(f, last));
+	(void)add_finished_at(f, 9000);
+	assert_false(purge(f, 9001, 9001, 0, 100));
+	assert_false(is_known(f, last));
+	assert_int_equal(stats(f).ret_counts[TASK_COMPLETED], 0);
+}
+
+static int put_key(struct fixture *f, const char *key, int64_t created_ms)
+{
+	const struct group_rec group = { .id = new_id(f) };
+	struct store_idempotency i = { .key = key, .created_ms = created_ms };
+	struct store_put_group call = { .op.kind = STORE_PUT_GROUP,
+					.group = &group,
+					.idempotency = &i };
+	int ret = fixture_run(f, &call.op);
+	store_op_release(&call.op);
+	return ret;
+}
+
+void keys_from_times_to_come_go_with_younger_ones(void **state)
+{
+	struct fixture *f = *state;
+	assert_int_equal(put_key(f, "ahead", 5000000), 0);
+	assert_int_equal(put_key(f, "young", 3000), 0);
+	assert_false(purge(f, 0, 0, 3000, 100));
+	assert_int_equal(put_key(f, "ahead", 4000), FH_EREPLAY);
+	assert_false(purge(f, 0, 0, 3001, 100));
+	assert_int_equal(put_key(f, "ahead", 4000), 0);
+	assert_int_equal(put_key(f, "young", 4000), 0);
 }

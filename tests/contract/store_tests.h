@@ -64,6 +64,8 @@
 	X(old_results_are_purged)                              \
 	X(old_records_and_empty_groups_are_purged)             \
 	X(old_keys_are_purged)                                 \
+	X(a_time_to_come_does_not_keep_what_is_old)            \
+	X(keys_from_times_to_come_go_with_younger_ones)        \
 	X(many_keys_are_told_apart)                            \
 	X(a_purge_is_bounded)                                  \
 	/* store_read_tests.c */                               \

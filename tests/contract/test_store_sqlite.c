@@ -245,7 +245,9 @@ static void a_missing_row_ends_the_store(void **state)
 	struct store_list_finished list = { .op.kind = STORE_LIST_FINISHED,
 					    .group = done.group_id,
 					    .limit = 9 };
-	struct store_purge purge = { .op.kind = STORE_PURGE, .results_before_ms = 9000, .max = 9 };
+	struct store_purge purge = {
+		.op.kind = STORE_PURGE, .now_ms = 9000, .results_before_ms = 9000, .max = 9
+	};
 	const struct {
 		const char *table;
 		struct store_op *op;

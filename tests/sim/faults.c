@@ -32,11 +32,13 @@ static void forge(struct world *w)
 
 static void jump_wall(struct world *w)
 {
-	w->wall_offset_us += ((int64_t)rng_below(&w->rng, 20001) - 10000) * 1000;
+	int64_t unit_us = w->knobs.far && rng_chance(&w->rng, 300) ? 3600 * INT64_C(1000000) : 1000;
+	w->wall_offset_us += ((int64_t)rng_below(&w->rng, 20001) - 10000) * unit_us;
 	if (w->wall_offset_us > w->wall_most_us)
 		w->wall_most_us = w->wall_offset_us;
 	if (w->wall_offset_us < w->wall_least_us)
 		w->wall_least_us = w->wall_offset_us;
+	w->woken = true;
 	world_note(w, "the wall clock jumps");
 }
 
@@ -80,6 +82,7 @@ void faults_draw(struct world *w)
 		w->stalled_until_us = w->now_us + rng_skewed(&w->rng, 500000);
 	if (fault(w, k->pause))
 		w->now_us += rng_skewed(&w->rng, 10000000);
-	if (fault(w, k->wall_jump))
+	/* Nobody sees a clock that is set twice between two looks at it. */
+	if (fault(w, k->wall_jump) && !w->woken)
 		jump_wall(w);
 }

@@ -133,7 +133,9 @@ static void send_other(struct host *h, const struct session_action *a)
 	switch (a->kind) {
 	case SESSION_DO_SEND_HELLO:
 		m.type = WIRE_HELLO;
-		m.hello = (struct wire_hello){ h->instance, h->runner.slots, "cp311" };
+		m.hello = (struct wire_hello){ .instance = h->instance,
+					       .slots = h->runner.slots,
+					       .runtime = "cp311" };
 		break;
 	case SESSION_DO_SEND_CREDIT:
 		m.type = WIRE_CREDIT;

@@ -60,6 +60,8 @@ struct knobs knobs_draw(struct rng *r)
 	k.stall = rate(r, 20);
 	k.pause = rate(r, 5);
 	k.wall_jump = rate(r, 5);
+	/* A start believes the wall clock; what is old by it may then be deleted. */
+	k.far = k.crash == 0 && k.stop == 0 && rng_chance(r, 500);
 	k.starved = rate(r, 300);
 
 	k.commit_eager = rng_range(r, 5, 100);
@@ -87,9 +89,9 @@ void knobs_print(const struct knobs *k)
 	       k->trouble, k->delayed, k->expiring, k->retried, k->once, k->limited, k->urgent,
 	       k->keyed, k->doomed);
 	printf("faults: crash %u, stop %u, host %u, link %u, forge %u, stall %u, pause %u, wall "
-	       "%u, starved %u; "
+	       "%u%s, starved %u; "
 	       "eager: commit %u, run %u, host %u, client %u; %u turns\n",
 	       k->crash, k->stop, k->host_crash, k->link_cut, k->forge, k->stall, k->pause,
-	       k->wall_jump, k->starved, k->commit_eager, k->run_eager, k->host_eager,
-	       k->client_eager, k->turns);
+	       k->wall_jump, k->far ? " (far)" : "", k->starved, k->commit_eager, k->run_eager,
+	       k->host_eager, k->client_eager, k->turns);
 }

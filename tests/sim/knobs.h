@@ -29,6 +29,7 @@ struct knobs {
 
 	/* Faults, of a thousand turns of the world */
 	uint32_t crash, stop, host_crash, link_cut, forge, stall, pause, wall_jump;
+	bool far;	  /* the wall clock jumps by years */
 	uint32_t starved; /* of a thousand calls that can be told that there is no memory */
 	/* How eager each part is to do its next piece, 1..100 */
 	uint32_t commit_eager, run_eager, host_eager, client_eager;

@@ -314,6 +314,45 @@ static void equal_histories_have_equal_hashes(void **state)
 	assert_true(hashes[0] != core_hash(b->core));
 }
 
+static void wall_set(struct bench *b, int64_t step_us)
+{
+	bench_step(b,
+		   (struct core_event){ .kind = CORE_EV_WALL_COMPARED, .wall_step_us = step_us });
+}
+
+static void what_waits_in_the_window_follows_the_wall_clock(void **state)
+{
+	struct bench *b = *state;
+	struct core_spec spec = spec_of(1);
+	spec.expires_us = b->now_us + 5000;
+	settle(b, spec);
+	wall_set(b, -2000);
+	assert_int_equal(core_next_us(b->core), spec.expires_us + 2000);
+	wall_set(b, 3000);
+	assert_int_equal(core_next_us(b->core), spec.expires_us - 1000);
+	wall_set(b, 3600 * INT64_C(1000000));
+	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.reason, REASON_EXPIRED);
+	expect_none(b);
+}
+
+static void what_waits_in_the_store_is_asked_for_when_the_wall_clock_may_have_been_set(void **state)
+{
+	struct bench *b = *state;
+	wall_set(b, 0);
+	expect_none(b); /* nothing waits for a time */
+	struct core_spec spec = spec_of(1);
+	spec.not_before_us = b->now_us + 50000000;
+	spec.expires_us = b->now_us + 90000000;
+	submit(b, spec);
+	expect(b, CORE_DO_PERSIST);
+	stored(b);
+	expect_none(b);
+	wall_set(b, 0);
+	expect(b, CORE_DO_EXPIRE_BACKLOG);
+	expect(b, CORE_DO_CLAIM);
+	expect_none(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,6 +370,9 @@ int main(void)
 		core_test(a_cancellation_between_phases_is_held),
 		core_test(what_is_not_stored_yet_is_the_stores_to_cancel),
 		core_test(many_deadlines_at_once_come_in_portions),
+		core_test(what_waits_in_the_window_follows_the_wall_clock),
+		core_test(
+			what_waits_in_the_store_is_asked_for_when_the_wall_clock_may_have_been_set),
 		core_test(equal_histories_have_equal_hashes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
