@@ -31,6 +31,7 @@ from .errors import (
     VersionMismatch,
     WorkerCrashed,
     WorkerLost,
+    WrongServer,
 )
 from .executor import Executor, attach
 from .future import Future
@@ -73,6 +74,7 @@ __all__ = [
     "WaitReply",
     "WorkerCrashed",
     "WorkerLost",
+    "WrongServer",
     "__version__",
     "attach",
 ]

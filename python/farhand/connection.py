@@ -5,7 +5,8 @@ costs 115 microseconds of processor time, most of it in the e-mail parser that r
 one through this file 15. It speaks what it needs and no more: a body with Content-Length out; a
 body with Content-Length, chunked, or until the end of the connection in.
 
-Whatever goes wrong on the way is a :class:`farhand.errors.ServerUnavailable`.
+Whatever goes wrong on the way is a :class:`farhand.errors.ServerUnavailable`; what would go wrong
+again, because there is no such server at the URL, a :class:`farhand.errors.WrongServer`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import threading
 import urllib.parse
 from typing import BinaryIO, Dict, List, NamedTuple, Optional, cast
 
-from .errors import ServerUnavailable
+from .errors import ServerUnavailable, WrongServer
 
+_HTTP = b"HTTP/1."
 _LINE_MAX = 64 << 10
 _HEADERS_MAX = 200
 _JOIN_MAX = 256 << 10  # a smaller body leaves together with its head: one packet, one system call
@@ -37,13 +39,18 @@ class Address:
 
     def __init__(self, url: str) -> None:
         parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            port = parts.port
+        except ValueError:  # no number, or out of range
+            port = 0
+        wrong = parts.scheme not in ("http", "https") or port == 0 or not _is_plain(url)
+        if wrong or not parts.hostname or parts.path.startswith("//"):
             raise ValueError(f"not the URL of a server: {url!r} (like http://127.0.0.1:8000)")
         if parts.query or parts.fragment or parts.username:
             raise ValueError(f"a server's URL has only a host, a port and a path: {url!r}")
         self.tls = parts.scheme == "https"
         self.host = parts.hostname
-        self.port = parts.port or (443 if self.tls else 80)
+        self.port = port or (443 if self.tls else 80)
         self.prefix = parts.path.rstrip("/")
         self.netloc = parts.netloc
         self.url = f"{parts.scheme}://{parts.netloc}{self.prefix}"
@@ -58,8 +65,7 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _notice_dead_peer(sock)
             if address.tls:
-                context = ssl.create_default_context()
-                sock = context.wrap_socket(sock, server_hostname=address.host)
+                sock = _with_tls(sock, address.host)
         except BaseException:
             sock.close()
             raise
@@ -84,6 +90,8 @@ class Connection:
             line = b""
         if not line:
             raise ConnectionError("closed without an answer")
+        if line.strip() and not line.startswith(_HTTP[: len(line)]):
+            raise WrongServer("what answers does not speak HTTP/1.1")
         return self._read(line)
 
     def is_alive(self) -> bool:
@@ -146,10 +154,27 @@ class Connection:
             self._sock.close()
 
 
+def _is_plain(url: str) -> bool:
+    """Whether nothing in it could end the line of a request."""
+    return url.isascii() and url.isprintable() and " " not in url
+
+
+def _with_tls(sock: socket.socket, host: str) -> socket.socket:
+    try:
+        return ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        raise  # it broke off, as it may with any server that is being started
+    except ssl.SSLCertVerificationError as error:
+        raise WrongServer(f"its certificate is not trusted: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        reason = error.reason or str(error)
+        raise WrongServer(f"TLS fails ({reason}): does it speak http:// only?") from error
+
+
 def _status(line: bytes) -> int:
     parts = line.split(None, 2)
-    if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit():
-        raise ConnectionError("what answers does not speak HTTP/1.1")
+    if len(parts) < 2 or not parts[0].startswith(_HTTP) or not parts[1].isdigit():
+        raise ConnectionError("the answer's first line is broken")
     return int(parts[1])
 
 
@@ -219,6 +244,8 @@ class Pool:
                 raise
             self._give_back(connection)
             return response
+        except WrongServer as error:
+            raise WrongServer(f"{self.address.url}: {error}") from error.__cause__
         except socket.timeout:
             raise ServerUnavailable(f"{self.address.url}: no answer within {timeout:g} s") from None
         except OSError as error:

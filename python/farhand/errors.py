@@ -42,6 +42,7 @@ __all__ = [
     "VersionMismatch",
     "WorkerCrashed",
     "WorkerLost",
+    "WrongServer",
 ]
 
 
@@ -54,6 +55,11 @@ class FarhandError(Exception):
 
 class ServerUnavailable(FarhandError, ConnectionError):
     """The server cannot be reached, or the connection broke before it answered."""
+
+
+class WrongServer(ServerUnavailable):
+    """What answers at the URL speaks another protocol, or no TLS, or has a certificate that is not
+    trusted. It is not tried again: the URL, or the server, must be changed."""
 
 
 class ApiError(FarhandError):

@@ -6,7 +6,7 @@ import random
 import time
 from typing import Callable, Optional, TypeVar
 
-from .errors import Overloaded, QueueFull, ServerUnavailable
+from .errors import Overloaded, QueueFull, ServerUnavailable, WrongServer
 
 _T = TypeVar("_T")
 
@@ -39,6 +39,8 @@ class Retry:
         while True:
             try:
                 return attempt()
+            except WrongServer:
+                raise
             except (ServerUnavailable, Overloaded) as error:
                 unsure = unsure or isinstance(error, ServerUnavailable)
                 if self.full_ends and not unsure and isinstance(error, QueueFull):

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from farhand import ServerUnavailable
+from farhand import Client, ServerUnavailable, WrongServer
 from farhand.connection import Address, Pool
 
 
@@ -89,8 +89,7 @@ def test_answers(raw, pool, answer, status, body):
 
 
 @pytest.mark.parametrize("answer", [
-    b"", b"\r\n", b"HTTP/1.1\r\n\r\n", b"HTTP/2 200 OK\r\n\r\n", b"SSH-2.0-x\r\n",
-    b"HTTP/1.1 abc\r\n",
+    b"", b"\r\n", b"HTTP/1", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 abc\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
     b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n",
@@ -105,8 +104,27 @@ def test_what_is_no_answer(raw, pool, answer):
     raw.script = [[answer]]
     with pytest.raises(ServerUnavailable) as caught:
         get(pool)
+    assert not isinstance(caught.value, WrongServer)
     assert pool.address.url in str(caught.value)
     assert not pool._idle
+
+
+@pytest.mark.parametrize("answer", [
+    b"SSH-2.0-x\r\n", b"HTTP/2 200 OK\r\n\r\n", b"+OK\r\n", b"\x15\x03\x03\x00\x02\x02\x46",
+])
+def test_another_protocol_is_not_tried_again(raw, answer):
+    raw.script = [[answer]]
+    url = "http://127.0.0.1:%d" % raw.listener.getsockname()[1]
+    with pytest.raises(WrongServer, match="does not speak HTTP") as caught:
+        Client(url, retry_for=60).version()
+    assert url in str(caught.value) and raw.connections == 1
+
+
+def test_https_where_there_is_none_is_not_tried_again(fake):
+    url = fake.url.replace("http:", "https:")
+    with pytest.raises(WrongServer, match="does it speak http:// only") as caught:
+        Client(url, retry_for=60).version()
+    assert url in str(caught.value)
 
 
 def test_connections_are_kept(raw, pool):
@@ -149,7 +167,9 @@ def test_addresses():
     }.items():
         address = Address(text)
         assert (address.host, address.port, address.prefix, address.tls) == expected
-    for text in ("", "http://", "ftp://h", "http://h?x", "http://u:p@h", "http://h:99999"):
+    for text in ("", "http://", "ftp://h", "http://h?x", "http://u:p@h", "http://h:99999",
+                 "http://h:0", "http://h:x", "http://a b", "http://h/a\r\nX: 1", "http//h:80",
+                 "http://http://h", "http:///path"):
         with pytest.raises(ValueError):
             Address(text)
 

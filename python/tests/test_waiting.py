@@ -45,6 +45,14 @@ def test_the_poll_is_repeated(fake, far, fault):
     assert [far.submit(abs, n).result(20) for n in range(5)] == list(range(5))
 
 
+def test_the_fetch_of_a_large_result_is_repeated(fake, far):
+    """The server has too many large answers under way."""
+    far.submit(bytes, 300_000).result(20)  # from here on results are fetched apart
+    fake.faults += [("/v1/tasks/.*/result", Problem(503, "busy", retry_after=0))] * 3
+    assert far.submit(bytes, 300_000).result(20) == bytes(300_000)
+    assert not fake.faults
+
+
 def test_a_restart_below_a_parked_poll(fake, far):
     fake.hold()
     futures = [far.submit(abs, n) for n in range(50)]
