@@ -96,7 +96,7 @@ _PROBLEM = re.compile(r'X\(\w+, (\d{3}), "(\w+)",')
 
 
 def problems(root: Path) -> Iterator[Finding]:
-    """Every error that the gateway answers has an entry, with its status, where its `type` leads."""
+    """Every error of the gateway has an entry, with its status, on the page where it points."""
     if not (root / PROBLEMS).exists():
         return
     page = text_of(root, PROBLEMS_PAGE) if (root / PROBLEMS_PAGE).exists() else ""
