@@ -46,6 +46,7 @@ struct server {
 	struct transport *dispatcher_end, *worker_end;
 	struct dispatch *dispatch;
 	struct agent *agent;
+	struct agent_stats agent_stats; /* as read last */
 	struct http_server *http;
 	enum phase phase;
 	bool flushed;
@@ -200,6 +201,15 @@ static void agent_says(void *ctx, const char *line)
 	dispatch_wakes(ctx);
 }
 
+static const char *workers_broken(void *env)
+{
+	struct server *s = env;
+	if (!s->agent)
+		return NULL;
+	agent_stats(s->agent, &s->agent_stats);
+	return s->agent_stats.broken ? s->agent_stats.broken_why : NULL;
+}
+
 static int open_store(struct server *s, struct store_recovery *recovery, struct fh_err *err)
 {
 	struct store_config config = { .wake = store_wakes, .ctx = s, .now_ms = env_wall_ms(NULL) };
@@ -221,6 +231,7 @@ static int start_dispatch(struct server *s, const struct store_recovery *recover
 		.wall_ms = env_wall_ms,
 		.random = env_random,
 		.wake = dispatch_wakes,
+		.workers_broken = workers_broken,
 		.log = env_log,
 	};
 	config.limits.live_max = s->options->queued_max;

@@ -38,6 +38,9 @@ struct dispatch_config {
 	uint64_t (*random)(void *env);
 	/* There is work: call dispatch_run() soon, not from inside. May be NULL. */
 	void (*wake)(void *env);
+	/* Why the workers of this process can start no child, in one line; NULL: they can. Shown in
+	 * the statistics. May be NULL. */
+	const char *(*workers_broken)(void *env);
 	/* One line for the operator; may be NULL. */
 	void (*log)(void *env, const char *line);
 };

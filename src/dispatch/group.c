@@ -121,6 +121,8 @@ static void stats_done(struct store_op *op)
 	v.slots = n.slots;
 	v.slots_busy = n.slots_busy;
 	v.workers = n.sessions;
+	if (d->config.workers_broken)
+		v.workers_broken = d->config.workers_broken(d->config.env);
 	v.waiting_calls = (uint32_t)d->wait_deadlines.len;
 	v.window = n.window;
 	v.window_max = d->config.limits.window_max;

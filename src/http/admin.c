@@ -33,6 +33,8 @@ static void stats_got(struct exchange *x)
 	count(&t, "queued_bytes", v->queued_bytes);
 	count(&t, "queued_bytes_max", v->queued_bytes_max);
 	count(&t, "workers", v->workers);
+	text_str(&t, ",\"workers_broken\":");
+	text_json_str(&t, v->workers_broken);
 	count(&t, "slots", v->slots);
 	count(&t, "slots_busy", v->slots_busy);
 	count(&t, "window", v->window);

@@ -184,7 +184,8 @@ struct call_stats_values {
 	uint32_t slots, slots_busy, workers, waiting_calls, window, window_max;
 	uint64_t accepted_total, finished_total, rejected_total, stale_results_total, retries_total,
 		lost_total;
-	int64_t started_ms; /* wall clock of this start */
+	const char *workers_broken; /* why no child of ours can be started; NULL: one can */
+	int64_t started_ms;	    /* wall clock of this start */
 	uint32_t generation;
 };
 

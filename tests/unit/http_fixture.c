@@ -82,7 +82,9 @@ static void answer_list_functions(struct fixture *f, struct call_list_functions 
 
 static void answer_stats(struct call_stats *c)
 {
-	static const struct call_stats_values values = { .counts = { 3, 1 }, .slots = 2 };
+	static const struct call_stats_values values = { .counts = { 3, 1 },
+							 .slots = 2,
+							 .workers_broken = "no \"python3\"" };
 	c->ret_values = &values;
 }
 

@@ -393,6 +393,7 @@ static void the_server_itself(void **state)
 	json_t *body = parse(&r);
 	assert_string_equal(at(body, "tasks.QUEUED"), "3");
 	assert_string_equal(at(body, "slots"), "2");
+	assert_string_equal(at(body, "workers_broken"), "no \"python3\"");
 	assert_string_equal(at(body, "connections"), "1");
 	json_decref(body);
 	response_release(&r);
