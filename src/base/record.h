@@ -68,8 +68,15 @@ enum retry_on {
 	RETRY_ON_ALL = 15, /* the default */
 };
 
+/* Options of which 0 may be said as well as not said, and then a function's own default counts. */
+enum task_option {
+	TASK_OPTION_PRIORITY = 1,
+	TASK_OPTION_RETRIES = 2,
+};
+
 /* What a submitter asks for beside function and payload. */
 struct task_options {
+	uint32_t said;		       /* mask of enum task_option; of a submission, not stored */
 	int32_t priority;	       /* -100..100, larger first */
 	uint32_t retries;	       /* failed attempts that are forgiven; default 0 */
 	uint32_t retry_on;	       /* mask of enum retry_on; default RETRY_ON_ALL */

@@ -123,8 +123,10 @@ static void apply_defaults(const struct dispatch *d, struct task_options *o,
 			defaults->timeout_ms ? defaults->timeout_ms : d->config.default_timeout_ms;
 	if (!o->mem_bytes)
 		o->mem_bytes = defaults->mem_bytes;
-	if (!o->retries)
+	if (!o->retries && !(o->said & TASK_OPTION_RETRIES))
 		o->retries = defaults->retries;
+	if (!o->priority && !(o->said & TASK_OPTION_PRIORITY))
+		o->priority = defaults->priority;
 }
 
 static void name_function(struct task_rec *t, const struct function *f)

@@ -62,6 +62,7 @@ static void take_priority(struct json_in *in, const json_t *value, void *target)
 	int64_t priority;
 	if (json_in_integer(in, value, -100, 100, &priority))
 		f->options.priority = (int32_t)priority;
+	f->options.said |= TASK_OPTION_PRIORITY;
 }
 
 static void take_retries(struct json_in *in, const json_t *value, void *target)
@@ -70,6 +71,7 @@ static void take_retries(struct json_in *in, const json_t *value, void *target)
 	int64_t retries;
 	if (json_in_integer(in, value, 0, RETRIES_MAX, &retries))
 		f->options.retries = (uint32_t)retries;
+	f->options.said |= TASK_OPTION_RETRIES;
 }
 
 static void take_timeout(struct json_in *in, const json_t *value, void *target)

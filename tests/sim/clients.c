@@ -124,8 +124,10 @@ static void register_function(struct clients *c, uint32_t i)
 		.name = fh_strdup(name),
 		.payload = blob_copy(name, sizeof name),
 		.payload_size = sizeof name,
+		.defaults = TASK_OPTIONS_DEFAULT,
 		.created_ms = world_wall_ms(c->w),
 	};
+	f->put_function.function.defaults.retries = function_retries(i);
 	flight_launch(f);
 }
 

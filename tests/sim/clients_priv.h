@@ -51,6 +51,12 @@ struct clients {
 	uint32_t request_count;
 };
 
+/* What a function was registered with, for tasks that say nothing. */
+static inline uint32_t function_retries(uint32_t function)
+{
+	return function % 2 ? 2 : 0;
+}
+
 struct flight *flight_new(struct clients *c, enum call_kind kind, void (*done)(struct call *call));
 void flight_launch(struct flight *f);
 void flight_free(struct flight *f);

@@ -58,6 +58,9 @@ static struct request *request_draw(struct clients *c)
 		wish->options = options_draw(c->w);
 		wish->bytes = rng_skewed(rng, 200);
 		wish->function = rng_chance(rng, 5) ? FUNCTIONS : rng_below(rng, k->functions);
+		wish->by_default = function_retries(wish->function) > 0 && rng_chance(rng, 300);
+		if (wish->by_default)
+			wish->options.retries = function_retries(wish->function);
 		wish->doomed = rng_chance(rng, k->doomed);
 		wish->script =
 			script_draw(rng, k->trouble, wish->options.timeout_ms > 0, k->run_max_us);
@@ -106,6 +109,10 @@ static void fill_item(struct flight *f, uint32_t i, struct group_model *group)
 		t->group_id = group->id;
 	int ret = task_options_copy(&t->options, &wish->options);
 	FH_ASSERT_CMP(ret, ==, 0);
+	if (wish->by_default)
+		t->options.retries = 0;
+	else
+		t->options.said = TASK_OPTION_RETRIES;
 	t->created_ms = world_wall_ms(c->w);
 	t->not_before_ms = t->options.not_before_ms;
 	t->payload = script_payload(&wish->script, wish->bytes);

@@ -29,6 +29,7 @@ struct wish {
 	struct task_options options;
 	bool doomed;	   /* hangs until it is cancelled, which clients see to */
 	uint32_t function; /* index; FUNCTIONS: one that is not there */
+	bool by_default;   /* says nothing of retries: `options` has the function's */
 	uint32_t bytes;
 };
 

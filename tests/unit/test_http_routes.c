@@ -260,6 +260,7 @@ static void look_at_batch(struct fixture *f, struct call *call)
 	assert_false(c->single);
 	assert_non_null(c->new_group);
 	assert_int_equal(c->items[0].task.options.priority, 5);
+	assert_int_equal(c->items[0].task.options.said, TASK_OPTION_PRIORITY);
 	assert_int_equal(c->items[1].task.options.priority, 9);
 	assert_string_equal(c->items[1].task.options.tags, "{\"a\":\"b\"}");
 	assert_string_equal(c->items[2].task.options.tags, "{\"c\":\"d\"}");
