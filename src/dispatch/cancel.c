@@ -27,7 +27,7 @@ static void cancel_stored(struct store_op *op)
 	struct cancel_op *o = (struct cancel_op *)op;
 	struct dispatch *d = o->d;
 	struct call_cancel *c = o->call;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	if (op->ret == FH_EBUSY) {
 		/* Claimed: it is in the window by now, or its end is recorded. */
 		cancel_call(d, c);

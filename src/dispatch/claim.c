@@ -21,7 +21,6 @@ struct claim {
 
 struct unclaim {
 	struct store_unclaim op;
-	struct dispatch *d;
 	struct fh_id task;
 };
 
@@ -41,7 +40,7 @@ uint32_t class_index(struct dispatch *d, const char *key)
 static void unclaim_done(struct store_op *op)
 {
 	struct unclaim *u = (struct unclaim *)op;
-	dispatch_op_done(u->d);
+	dispatch_op_done(op);
 	fh_free(u);
 }
 
@@ -50,7 +49,6 @@ void unclaim_perform(struct dispatch *d, const struct core_action *a)
 	FH_ASSERT(fh_id_equal(d->window[a->ref].rec.id, a->id));
 	window_clear(d, a->ref);
 	struct unclaim *u = dispatch_alloc(1, sizeof *u);
-	u->d = d;
 	u->task = a->id;
 	u->op.tasks = &u->task;
 	u->op.count = 1;
@@ -70,7 +68,7 @@ static void claimed(struct store_op *op)
 	struct claim *c = (struct claim *)op;
 	struct dispatch *d = c->d;
 	uint32_t count = c->op.ret_count;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	FH_ASSERT_CMP(op->ret, ==, 0);
 	c->specs = dispatch_alloc(count, sizeof *c->specs);
 	c->functions = dispatch_alloc(count, sizeof(struct function *));

@@ -67,14 +67,29 @@ void dispatch_op(struct dispatch *d, struct store_op *op, enum store_op_kind kin
 {
 	op->kind = kind;
 	op->done = done;
-	d->store_ops++;
+	list_push_back(&d->ops, &op->held);
 	store_submit(d->config.store, op);
 }
 
-void dispatch_op_done(struct dispatch *d)
+void dispatch_op_done(struct store_op *op)
 {
-	FH_ASSERT_CMP(d->store_ops, >, 0);
-	d->store_ops--;
+	list_remove(&op->held);
+}
+
+/* The store is closed, so nobody else knows of them; what became of them, nobody knows. */
+static void forget_ops(struct dispatch *d)
+{
+	for (struct list *l; d->ops.next && (l = list_pop_front(&d->ops));) {
+		struct store_op *op = list_entry(l, struct store_op, held);
+		if (op->kind == STORE_SUBMIT)
+			submit_forget(op);
+		else if (op->kind == STORE_GET_TASKS)
+			ids_forget(op);
+		else {
+			store_op_release(op);
+			fh_free(op);
+		}
+	}
 }
 
 int64_t dispatch_mono_us(struct dispatch *d, int64_t wall_ms)
@@ -315,14 +330,14 @@ void dispatch_close(struct dispatch *d)
 
 bool dispatch_settled(const struct dispatch *d)
 {
-	return d->store_ops == 0 && list_empty(&d->inbox);
+	return list_empty(&d->ops) && list_empty(&d->inbox);
 }
 
 bool dispatch_idle(const struct dispatch *d)
 {
 	struct core_counts counts;
 	core_counts(d->core, &counts);
-	return counts.leased == 0 && d->store_ops == 0 && list_empty(&d->inbox);
+	return counts.leased == 0 && list_empty(&d->ops) && list_empty(&d->inbox);
 }
 
 static int recover(struct dispatch *d, const struct store_recovery *r)
@@ -377,6 +392,7 @@ int dispatch_new(const struct dispatch_config *config, struct dispatch **ret_dis
 		d->config.results_kept_ms = 7 * day_ms;
 	if (!d->config.records_kept_ms)
 		d->config.records_kept_ms = 30 * day_ms;
+	list_init(&d->ops);
 	list_init(&d->inbox);
 	list_init(&d->cancel_later);
 	int ret = build(d, config->recovery);
@@ -397,6 +413,7 @@ void dispatch_free(struct dispatch **dp)
 	for (struct list *l; d->inbox.next && (l = list_pop_front(&d->inbox));)
 		dispatch_answer(list_entry(l, struct call, link), FH_ECLOSED);
 	waits_release(d);
+	forget_ops(d);
 	feeds_release(d);
 	cache_release(d);
 	sessions_release(d);

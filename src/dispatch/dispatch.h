@@ -48,8 +48,9 @@ struct dispatch_config {
 /* Takes over the transport's handler. FH_ENOMEM; FH_ELIMIT: more lanes than the limits allow. */
 int dispatch_new(const struct dispatch_config *config, struct dispatch **ret_dispatch) FH_MUST_USE;
 
-/* Calls that are not done are done with FH_ECLOSED first. The store must be closed before, or never
- * polled again. Nulls the pointer; accepts a pointer to NULL. */
+/* Calls that are parked or not begun are done with FH_ECLOSED first; those that the store had under
+ * way are forgotten. The store must be closed before. Nulls the pointer; accepts a pointer to NULL.
+ */
 void dispatch_free(struct dispatch **d);
 
 /* Where a gateway puts its calls. */

@@ -108,8 +108,8 @@ struct dispatch {
 	struct core_actions actions;
 	struct list inbox; /* calls to begin */
 	bool draining, closed, woken;
-	uint32_t store_ops; /* under way */
-	uint32_t starts;    /* of those: of tasks that are sent when it is done */
+	struct list ops; /* of the store, under way */
+	uint32_t starts; /* of those: of tasks that are sent when it is done */
 
 	struct window_task *window;
 	struct list running;
@@ -168,10 +168,10 @@ void dispatch_log(struct dispatch *d, const char *fmt, ...) FH_PRINTF(2, 3);
 void dispatch_answer(struct call *c, int ret);
 /* Zeroed memory; there is no going on without it, so it never returns NULL. */
 void *dispatch_alloc(size_t count, size_t size);
-/* Hands an op to the store and counts it; `done` must call dispatch_op_done(). */
+/* Hands an op to the store and holds it; `done` must call dispatch_op_done(). */
 void dispatch_op(struct dispatch *d, struct store_op *op, enum store_op_kind kind,
 		 void (*done)(struct store_op *op));
-void dispatch_op_done(struct dispatch *d);
+void dispatch_op_done(struct store_op *op);
 uint64_t dispatch_request_new(struct dispatch *d, void *what);
 void *dispatch_request_get(struct dispatch *d, uint64_t request);
 void *dispatch_request_take(struct dispatch *d, uint64_t request);
@@ -206,6 +206,9 @@ void function_call_list(struct dispatch *d, struct call_list_functions *c);
 /* -- submit.c */
 void submit_call(struct dispatch *d, struct call_submit *c);
 void submit_perform(struct dispatch *d, const struct core_action *a);
+/* Frees a submission whose op is under way, or that waits for a function; the call is not touched.
+ */
+void submit_forget(struct store_op *op);
 /* The reading of a function that the submission waits for is over. */
 void submit_resume(struct dispatch *d, struct call *c);
 void submit_spec(struct dispatch *d, const struct task_rec *t, struct function *f,
@@ -275,6 +278,8 @@ void wait_abandon(struct dispatch *d, struct call *c);
 
 /* -- ids.c: waiting for a list of tasks; read.c: one task */
 void ids_wait_begin(struct dispatch *d, struct wait *w);
+/* Frees its op that is under way. */
+void ids_forget(struct store_op *op);
 void ids_wait_try(struct dispatch *d, struct wait *w);
 /* One of its tasks is final; seq 0: ask the store. */
 void ids_finished(struct wait *w, uint32_t index, uint64_t seq);

@@ -70,7 +70,7 @@ static void counts_read(struct store_op *op)
 	struct dispatch *d = o->d;
 	struct feed *f = o->feed;
 	const uint64_t *counts = o->get.ret_group.counts;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	if (op->ret == 0) {
 		f->ready = true;
 		f->total = o->get.ret_group.total;
@@ -186,7 +186,7 @@ static void listed(struct store_op *op)
 	struct dispatch *d = o->d;
 	struct wait *w = o->wait;
 	struct call_wait *c = (struct call_wait *)w->call;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	w->reading = false;
 	uint64_t pending = w->feed->total - w->feed->final;
 	if (op->ret || w->abandoned) {

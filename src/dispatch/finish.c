@@ -116,7 +116,7 @@ static void final_stored(struct store_op *op)
 {
 	struct finish_batch *b = (struct finish_batch *)op;
 	struct dispatch *d = op->owner;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	for (uint32_t i = 0; i < b->op.count; i++) {
 		struct window_task *t = &d->window[b->refs[i]];
 		t->rec.finish_seq = b->items[i].ret ? 0 : b->items[i].ret_finish_seq;
@@ -169,7 +169,7 @@ static void retry_stored(struct store_op *op)
 	struct retry_op *o = (struct retry_op *)op;
 	struct dispatch *d = o->d;
 	uint32_t ref = o->ref;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	if (o->item.ret)
 		dispatch_log(d, "a retry was refused by the store: %s", fh_error_text(o->item.ret));
 	fh_free(o);
@@ -209,7 +209,7 @@ static void start_stored(struct store_op *op)
 	struct start_op *o = (struct start_op *)op;
 	struct dispatch *d = o->d;
 	uint32_t ref = o->ref;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	fh_free(o);
 	d->starts--;
 	step_ref(d, CORE_EV_START_STORED, ref);

@@ -26,7 +26,6 @@ struct function_call {
 		struct store_get_function get;
 		struct store_list_functions list;
 	};
-	struct dispatch *d;
 	struct call *call;
 };
 
@@ -58,8 +57,11 @@ static void function_free(struct function *f)
 void functions_release(struct dispatch *d)
 {
 	size_t pos = 0;
-	for (struct function *f; (f = map_next(&d->functions, &pos));)
+	for (struct function *f; (f = map_next(&d->functions, &pos));) {
+		for (struct list *l; (l = list_pop_front(&f->calls));)
+			submit_forget(list_entry(l, struct call, link)->state);
 		function_free(f);
+	}
 	map_release(&d->functions);
 	fh_free((void *)d->handles);
 	fh_free(d->handle_free);
@@ -155,7 +157,7 @@ static void read_done(struct store_op *op)
 	struct function_op *o = (struct function_op *)op;
 	struct dispatch *d = o->d;
 	struct function *f = o->function;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	f->asked = false;
 	if (op->ret == 0)
 		fill(d, f, &o->get.ret_function);
@@ -215,8 +217,7 @@ static void call_put_done(struct store_op *op)
 {
 	struct function_call *o = (struct function_call *)op;
 	struct call_put_function *c = (struct call_put_function *)o->call;
-	struct dispatch *d = o->d;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	c->ret_id = o->put.ret_id;
 	c->ret_created = o->put.ret_created;
 	int ret = op->ret;
@@ -232,7 +233,6 @@ void function_call_put(struct dispatch *d, struct call_put_function *c)
 		return;
 	}
 	struct function_call *o = dispatch_alloc(1, sizeof *o);
-	o->d = d;
 	o->call = &c->call;
 	o->put.function = &c->function;
 	dispatch_op(d, &o->put.op, STORE_PUT_FUNCTION, call_put_done);
@@ -242,7 +242,7 @@ static void call_get_done(struct store_op *op)
 {
 	struct function_call *o = (struct function_call *)op;
 	struct call_get_function *c = (struct call_get_function *)o->call;
-	dispatch_op_done(o->d);
+	dispatch_op_done(op);
 	c->ret_function = &o->get.ret_function;
 	if (op->ret == FH_ENOTFOUND)
 		(void)fh_err_set(&c->call.err, op->ret, "no such function");
@@ -254,7 +254,6 @@ static void call_get_done(struct store_op *op)
 void function_call_get(struct dispatch *d, struct call_get_function *c)
 {
 	struct function_call *o = dispatch_alloc(1, sizeof *o);
-	o->d = d;
 	o->call = &c->call;
 	o->get.id = c->id;
 	o->get.name = c->name;
@@ -266,7 +265,7 @@ static void call_list_done(struct store_op *op)
 {
 	struct function_call *o = (struct function_call *)op;
 	struct call_list_functions *c = (struct call_list_functions *)o->call;
-	dispatch_op_done(o->d);
+	dispatch_op_done(op);
 	c->ret_functions = o->list.ret_functions;
 	c->ret_count = o->list.ret_count;
 	c->ret_more = o->list.ret_more;
@@ -279,7 +278,6 @@ static void call_list_done(struct store_op *op)
 void function_call_list(struct dispatch *d, struct call_list_functions *c)
 {
 	struct function_call *o = dispatch_alloc(1, sizeof *o);
-	o->d = d;
 	o->call = &c->call;
 	o->list.name = c->name;
 	o->list.after_no = c->after_no;

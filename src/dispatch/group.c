@@ -25,7 +25,7 @@ static void put_done(struct store_op *op)
 {
 	struct group_op *o = (struct group_op *)op;
 	struct call_put_group *c = (struct call_put_group *)o->call;
-	dispatch_op_done(o->d);
+	dispatch_op_done(op);
 	if (op->ret == FH_EREPLAY) {
 		c->idempotency.ret_replayed = true;
 		c->idempotency.ret_status = o->idempotency.ret_status;
@@ -72,7 +72,7 @@ static void get_done(struct store_op *op)
 	struct call_get_group *c = (struct call_get_group *)o->call;
 	struct dispatch *d = o->d;
 	struct group_rec *g = &o->get.ret_group;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	if (op->ret == 0) {
 		list_for_each (l, &d->running) {
 			const struct window_task *t = list_entry(l, struct window_task, running);
@@ -103,7 +103,7 @@ static void stats_done(struct store_op *op)
 	struct call_stats *c = (struct call_stats *)o->call;
 	struct dispatch *d = o->d;
 	struct core_counts n;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	core_counts(d->core, &n);
 	struct call_stats_values v = d->totals;
 	for (int i = 0; i < TASK_STATE_COUNT; i++)

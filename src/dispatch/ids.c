@@ -47,13 +47,18 @@ static void op_free(struct ids_op *o)
 	fh_free(o);
 }
 
+void ids_forget(struct store_op *op)
+{
+	op_free((struct ids_op *)op);
+}
+
 static void states_read(struct store_op *op)
 {
 	struct ids_op *o = (struct ids_op *)op;
 	struct dispatch *d = o->d;
 	struct wait *w = o->wait;
 	int ret = op->ret;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	w->reading = false;
 	for (uint32_t i = 0; ret == 0 && i < o->get.count; i++) {
 		const struct store_task_view *v = &o->get.ret_views[i];
@@ -129,7 +134,7 @@ static void answer_read(struct store_op *op)
 {
 	struct ids_op *o = (struct ids_op *)op;
 	struct call_wait *c = (struct call_wait *)o->wait->call;
-	dispatch_op_done(o->d);
+	dispatch_op_done(op);
 	o->wait->reading = false;
 	struct call_view *views = dispatch_alloc(o->get.count, sizeof *views);
 	for (uint32_t i = 0; op->ret == 0 && i < o->get.ret_filled; i++) {

@@ -79,7 +79,7 @@ static void read_done(struct store_op *op)
 	struct dispatch *d = o->d;
 	struct call_get_task *c = o->call;
 	struct wait *w = c->call.state;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	bool again = w && w->again;
 	if (w)
 		w->reading = w->again = false;

@@ -24,6 +24,16 @@ struct submission {
 	struct function **functions; /* of all items of the call, pinned; NULL: left out */
 };
 
+void submit_forget(struct store_op *op)
+{
+	struct submission *s = (struct submission *)op;
+	store_op_release(op);
+	fh_free(s->specs);
+	fh_free(s->items);
+	fh_free((void *)s->functions);
+	fh_free(s);
+}
+
 static void submission_end(struct submission *s, int ret)
 {
 	struct dispatch *d = s->d;
@@ -33,11 +43,7 @@ static void submission_end(struct submission *s, int ret)
 			if (s->functions[i])
 				function_unpin(d, s->functions[i]);
 	dispatch_answer(c, ret);
-	store_op_release(&s->op.op);
-	fh_free(s->specs);
-	fh_free(s->items);
-	fh_free((void *)s->functions);
-	fh_free(s);
+	submit_forget(&s->op.op);
 }
 
 /* The key was used before: the first answer is given again. */
@@ -63,7 +69,7 @@ static void use_key(struct submission *s)
 static void key_looked_up(struct store_op *op)
 {
 	struct submission *s = (struct submission *)op;
-	dispatch_op_done(s->d);
+	dispatch_op_done(op);
 	if (op->ret == FH_EREPLAY)
 		replay(s);
 	else
@@ -248,7 +254,7 @@ static void stored(struct store_op *op)
 {
 	struct submission *s = (struct submission *)op;
 	struct dispatch *d = s->d;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	bool ok = op->ret == 0;
 	if (ok)
 		take_places(s);

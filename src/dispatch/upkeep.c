@@ -38,7 +38,7 @@ static void expired(struct store_op *op)
 				     op->ret ? dispatch_now_us(d) + expire_again_us
 					     : dispatch_mono_us(d, x->ret_next_expiry_ms) },
 	};
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	if (op->ret)
 		dispatch_log(d, "tasks could not be expired: %s", fh_error_text(op->ret));
 	for (uint32_t i = 0; i < x->ret_count; i++)
@@ -65,7 +65,7 @@ static void purged(struct store_op *op)
 {
 	struct upkeep_op *o = (struct upkeep_op *)op;
 	struct dispatch *d = o->d;
-	dispatch_op_done(d);
+	dispatch_op_done(op);
 	d->purging = false;
 	if (op->ret == 0 && o->purge.ret_more)
 		d->next_upkeep_us = dispatch_now_us(d);

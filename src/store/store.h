@@ -59,6 +59,7 @@ struct store_op {
 	int ret;
 	void (*done)(struct store_op *op);
 	void *owner;	  /* the caller's */
+	struct list held; /* the caller's */
 	struct list link; /* the store's, while submitted */
 };
 

@@ -10,12 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "world.h"
 
-enum { TWICE_EVERY = 10, SEEDS_A_PROCESS = 500 };
+enum { TWICE_EVERY = 10 };
 
 static char abort_line[64];
 
@@ -46,33 +45,6 @@ static int run_some(uint64_t from, uint64_t count)
 			printf("seed %" PRIu64 ": two runs differ\n", seed);
 			return 1;
 		}
-	}
-	return 0;
-}
-
-/* A simulated crash leaves behind what the crashed process held; so that it does not add up, each
- * portion of seeds is run in a process of its own. */
-static int run_many(uint64_t from, uint64_t count)
-{
-	for (uint64_t done = 0; done < count; done += SEEDS_A_PROCESS) {
-		uint64_t some = count - done < SEEDS_A_PROCESS ? count - done : SEEDS_A_PROCESS;
-		int status = 0;
-		(void)fflush(stdout);
-		pid_t child = fork();
-		if (child < 0) {
-			perror("farhand-sim: fork");
-			return 3;
-		}
-		if (child == 0)
-			exit(run_some(from + done, some));
-		if (waitpid(child, &status, 0) != child) {
-			perror("farhand-sim: waitpid");
-			return 3;
-		}
-		if (WIFSIGNALED(status))
-			return 128 + WTERMSIG(status);
-		if (WEXITSTATUS(status) != 0)
-			return WEXITSTATUS(status);
 	}
 	printf("%" PRIu64 " seeds, nothing found\n", count);
 	return 0;
@@ -109,7 +81,7 @@ int main(int argc, char **argv)
 		return usage();
 	(void)signal(SIGABRT, on_abort);
 	if (!one)
-		return run_many(from, count);
+		return run_some(from, count);
 	uint64_t hash = run(seed, verbose);
 	printf("seed %" PRIu64 ": nothing found, hash %016" PRIx64 "\n", seed, hash);
 	return 0;

@@ -324,9 +324,9 @@ uint64_t world_run(uint64_t seed, bool verbose)
 	for (uint32_t i = 0; i < w->knobs.hosts; i++)
 		host_free(&w->hosts[i]);
 	hub_break_all(w->hub);
+	tap_free(&w->tap);
 	dispatch_free(&w->dispatch);
 	clients_free(&w->clients);
-	tap_free(&w->tap);
 	hub_free(&w->hub);
 	oracle_free(&w->oracle);
 	return w->hash;
