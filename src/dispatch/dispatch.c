@@ -306,7 +306,7 @@ int64_t dispatch_next_us(const struct dispatch *d)
 	const struct heap_node *n = heap_first(&d->wait_deadlines);
 	if (n && n->key < next_us)
 		next_us = n->key;
-	return d->next_upkeep_us < next_us ? d->next_upkeep_us : next_us;
+	return !d->draining && d->next_upkeep_us < next_us ? d->next_upkeep_us : next_us;
 }
 
 void dispatch_drain(struct dispatch *d)
