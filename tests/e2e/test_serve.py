@@ -206,6 +206,25 @@ def test_a_python_that_never_answers_can_be_interrupted(make_server: ServerMaker
     server.assert_nothing_left()
 
 
+def test_the_statistics_say_why_no_child_can_be_started(make_server: ServerMaker,
+                                                        tmp_path: Path) -> None:
+    path, gone = tmp_path / "python-that-goes", tmp_path / "gone"
+    path.write_text(f"#!/bin/sh\n[ -e {gone} ] && {{ echo nobody here >&2; exit 1; }}\n"
+                    f'exec {PYTHONS[0]} "$@"\n')
+    path.chmod(0o755)
+    server = make_server(python=str(path))
+    assert server.client.stats()["workers_broken"] is None
+    gone.touch()
+    os.kill(server.template(), signal.SIGKILL)
+    wait_until(lambda: "nobody here" in (server.client.stats()["workers_broken"] or ""),
+               "the statistics say what is wrong")
+    task = server.client.submit(server.client.register(workload.add), 1, 2)
+    gone.unlink()
+    assert server.client.outcome(task).value == 3
+    assert server.client.stats()["workers_broken"] is None
+    server.stop()
+
+
 def test_the_python_comes_from_the_environment(make_server: ServerMaker, tmp_path: Path) -> None:
     server = make_server("--local", "1", start=False, env={"FARHAND_PYTHON": "/no/such/python"})
     at = server.args.index("--python")
