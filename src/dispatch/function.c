@@ -127,8 +127,8 @@ struct function *function_pin(struct dispatch *d, struct fh_id id)
  * tasks have places already. */
 struct function *function_try_pin(struct dispatch *d, struct fh_id id)
 {
-	if (!map_get(&d->functions, id) &&
-	    d->handle_free_len + d->functions_idle_len <= d->config.limits.window_max)
+	if (d->handle_free_len + d->functions_idle_len <= d->config.limits.window_max &&
+	    !map_get(&d->functions, id))
 		return NULL;
 	return function_pin(d, id);
 }
