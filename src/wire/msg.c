@@ -23,13 +23,12 @@
 
 void wire_msg_release(struct wire_msg *m)
 {
-	/* Some messages have the same fields. */
-	switch (m->type) { // NOLINT(bugprone-branch-clone)
+	switch (m->type) {
 #define FIELD(kind, member) RELEASE_##kind(&m->member);
 #define MESSAGE(name, fields) \
 	case WIRE_##name:     \
 		fields(FIELD) break;
-		WIRE_MESSAGES(MESSAGE)
+		WIRE_MESSAGES(MESSAGE) // NOLINT(bugprone-branch-clone): some have the same fields
 #undef MESSAGE
 #undef FIELD
 	default:
