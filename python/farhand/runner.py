@@ -12,6 +12,7 @@ results and exceptions are the user's own or the standard library's.
 """
 
 import _thread
+import builtins
 import ctypes
 import errno
 import faulthandler
@@ -442,7 +443,7 @@ class Child:
         ended = clock()
         if limits:
             restore_memory(limits)
-        output = self.surroundings.settle(ended - begun > SLOW_NS)
+        output = self.surroundings.settle(failure is not None or ended - begun > SLOW_NS)
         kept = output[2] | LEAVING if flags & LAST else output[2]
         times = decoded - begun, ran - decoded, ended - ran
         if failure is not None:
@@ -528,7 +529,7 @@ class Surroundings:
     child: after each job they are put back; what cannot be put back costs the child its place.
 
     To look at everything costs as much as a short job. So the calls that change something are
-    noticed, and all is looked at after them, after a slow job, and now and then."""
+    noticed, and all is looked at after them, after a job that failed or was slow, and now and then."""
 
     def __init__(self, pipes, log_max):
         self.log_max = log_max
@@ -547,6 +548,8 @@ class Surroundings:
         numbers = [getattr(resource, name) for name in dir(resource) if name[:7] == "RLIMIT_"]
         self.limits = [(number, resource.getrlimit(number)) for number in numbers]
         self.recursion = sys.getrecursionlimit()
+        self.modules, self.modules_here = sys.modules, dict(sys.modules)
+        self.builtins = dict(vars(builtins))
         self.umask = os.umask(0o077)
         os.umask(self.umask)
         self.first_free = free_descriptor()
@@ -576,7 +579,9 @@ class Surroundings:
         if not (slow or self.noticed or self.jobs_left < 0):
             try:
                 if (sys.stdout is self.stdout and sys.stderr is self.stderr
-                        and users.os.environ is self.environ and not thread_count()):
+                        and users.os.environ is self.environ and not thread_count()
+                        and sys.modules is self.modules
+                        and len(self.modules) >= len(self.modules_here)):
                     self.flush_stdout()
                     self.flush_stderr()
                     return self.drain() if self.poll(0, 2) else NOTHING
@@ -627,6 +632,7 @@ class Surroundings:
 
     def put_back(self):
         """What the next job must find as this one did; False: that cannot be done."""
+        self.put_back_modules()
         os.fchdir(self.directory)
         os.umask(self.umask)
         if users.os.environ is not self.environ or self.environ._data != self.variables:
@@ -640,6 +646,15 @@ class Surroundings:
             if resource.getrlimit(number) != limit:
                 resource.setrlimit(number, limit)
         return not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT
+
+    def put_back_modules(self):
+        """Modules and builtins that were there at the start and are gone or replaced. Without them
+        no pickle can be read; what has come in addition stays."""
+        sys.modules = self.modules
+        for there, here in ((self.modules, self.modules_here), (vars(builtins), self.builtins)):
+            for name, value in here.items():
+                if there.get(name) is not value:
+                    there[name] = value
 
     def put_back_environ(self):
         users.os.environ = self.environ  # should a job have replaced it

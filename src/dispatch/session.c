@@ -249,14 +249,24 @@ static void on_wake(void *ctx)
 	dispatch_wake(ctx);
 }
 
+static void on_trouble(void *ctx, const char *line)
+{
+	dispatch_log(ctx, "%s", line);
+}
+
 int sessions_init(struct dispatch *d)
 {
 	d->sessions = fh_calloc(d->config.limits.sessions_max, sizeof *d->sessions);
 	if (!d->sessions || map_init_fixed(&d->peers, d->config.limits.sessions_max))
 		return FH_ENOMEM;
 	if (d->config.transport)
-		d->config.transport->handler =
-			(struct transport_handler){ d, on_message, on_lost, on_wake };
+		d->config.transport->handler = (struct transport_handler){
+			.ctx = d,
+			.message = on_message,
+			.lost = on_lost,
+			.wake = on_wake,
+			.trouble = on_trouble,
+		};
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 """The functions of the runner's tests: what a user's function may do, by mistake or malice."""
 
+import builtins
 import ctypes
 import gc
 import os
@@ -194,6 +195,7 @@ def surroundings():
         [str(signal.getsignal(number)) for number in (2, 14, 15, 17)],
         [resource.getrlimit(number)[0] for number in range(10)], sys.getrecursionlimit(),
         type(sys.stdout).__name__, sys.stdout.fileno(), umask(), signal.getitimer(0)[0],
+        sys.modules["__main__"].__name__, repr(len),
     ))
 
 
@@ -235,6 +237,15 @@ def change(what):
     elif what == "alarm":
         signal.signal(signal.SIGALRM, lambda *_: None)
         signal.setitimer(signal.ITIMER_REAL, 3600)
+    elif what == "modules":
+        sys.modules.clear()
+    elif what == "module":
+        del sys.modules["__main__"]
+        sys.modules["pickle"] = None
+    elif what == "all modules":
+        sys.modules = {}
+    elif what == "builtins":
+        builtins.len = builtins.isinstance = None
     else:
         raise LookupError(what)
     return 1
@@ -446,7 +457,6 @@ def share_pages(megabytes, copies):
 
 def tamper():
     """Replaces what the runner itself might use."""
-    import builtins
     import pickle
     import traceback
 

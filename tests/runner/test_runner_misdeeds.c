@@ -132,6 +132,10 @@ static void what_it_changes_is_put_back(void **state)
 		"umask",
 		"recursion",
 		"stdout to nothing",
+		"modules",
+		"module",
+		"all modules",
+		"builtins",
 	};
 	struct harness *h = harness_new(1);
 	harness_start(h);
@@ -143,6 +147,8 @@ static void what_it_changes_is_put_back(void **state)
 		(void)snprintf(args, sizeof args, "V%s\n", changes[i]);
 		expect_int(harness_result(h, 0, job++, "change", args), 1);
 		const struct task_result *after = harness_result(h, 0, job++, "surroundings", "");
+		if (after->reason != REASON_NONE)
+			expect_failed(after, REASON_NONE, "", changes[i]);
 		if (!contains(after->value, "x") || after->value->len != before->value->len ||
 		    memcmp(after->value->data, before->value->data, before->value->len) != 0) {
 			print_error("after %s: %.*s\nbefore: %.*s\n", changes[i],
