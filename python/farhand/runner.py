@@ -31,7 +31,7 @@ import traceback
 import types
 
 from .runner_objects import (
-    DONE, EXCEPTION, UNDECODABLE, UNSERIALISABLE, dump_by_force, explain, load_call,
+    DONE, EXCEPTION, MEMORY, UNDECODABLE, UNSERIALISABLE, dump_by_force, explain, load_call,
     load_function, own_view, text_of, too_large,
 )
 
@@ -444,7 +444,9 @@ class Child:
         if limits:
             restore_memory(limits)
         output = self.surroundings.settle(failure is not None or ended - begun > SLOW_NS)
-        kept = output[2] | LEAVING if flags & LAST else output[2]
+        # Memory that ran out in the middle of an import leaves half a module.
+        leaving = flags & LAST or failure is not None and failure[0] == MEMORY
+        kept = output[2] | LEAVING if leaving else output[2]
         times = decoded - begun, ran - decoded, ended - ran
         if failure is not None:
             self.answer(kept, job, started, times, output, *failure)
@@ -518,7 +520,8 @@ class Child:
 NOTICED = (  # what changes something that the next job would find
     (users.os, "chdir"), (users.os, "fchdir"), (users.os, "putenv"), (users.os, "unsetenv"),
     (users.os, "umask"), (users.os, "dup2"), (users.signal, "signal"), (users.signal, "setitimer"),
-    (users.signal, "alarm"), (users.resource, "setrlimit"), (sys, "setrecursionlimit"),
+    (users.signal, "alarm"), (users.signal, "pthread_sigmask"), (users.resource, "setrlimit"),
+    (sys, "setrecursionlimit"),
 )
 
 
@@ -545,8 +548,11 @@ class Surroundings:
         self.outputs = [os.fstat(fd).st_ino for fd in (1, 2)]
         self.directory = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self.environ, self.variables = os.environ, dict(os.environ._data)
-        self.signals = [signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGCHLD]
+        self.signals = [number for number in signal.valid_signals()
+                        if signal.getsignal(number) is not None]
         self.handlers = list(map(signal.getsignal, self.signals))
+        self.blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self.cores, self.nice = os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
         numbers = [getattr(resource, name) for name in dir(resource) if name[:7] == "RLIMIT_"]
         self.limits = [(number, resource.getrlimit(number)) for number in numbers]
         self.recursion = sys.getrecursionlimit()
@@ -639,15 +645,21 @@ class Surroundings:
         os.umask(self.umask)
         if users.os.environ is not self.environ or self.environ._data != self.variables:
             self.put_back_environ()
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
         for number, handler in zip(self.signals, self.handlers):
             if signal.getsignal(number) != handler:
                 signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
+        gc.enable()
+        if os.sched_getaffinity(0) != self.cores:
+            os.sched_setaffinity(0, self.cores)
         sys.setrecursionlimit(self.recursion)
         for number, limit in self.limits:
             if resource.getrlimit(number) != limit:
                 resource.setrlimit(number, limit)
-        return not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT
+        return (not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT
+                and os.getpriority(os.PRIO_PROCESS, 0) == self.nice)
 
     def put_back_modules(self):
         """Modules and builtins that were there at the start and are gone or replaced. Without them

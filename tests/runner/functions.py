@@ -192,9 +192,12 @@ def use_thread():
 def surroundings():
     return repr((
         os.getcwd(), sorted(os.environ.items()), os.environ is first_environ,
-        [str(signal.getsignal(number)) for number in (2, 14, 15, 17)],
+        [str(signal.getsignal(number)) for number in (1, 2, 10, 14, 15, 17)],
+        sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())), gc.isenabled(), os.nice(0),
+        os.sched_getaffinity(0),
         [resource.getrlimit(number)[0] for number in range(10)], sys.getrecursionlimit(),
-        type(sys.stdout).__name__, sys.stdout.fileno(), umask(), signal.getitimer(0)[0],
+        type(sys.stdout).__name__, sys.stdout.fileno(), umask(),
+        [signal.getitimer(timer)[0] for timer in range(3)],
         sys.modules["__main__"].__name__, repr(len),
     ))
 
@@ -219,6 +222,9 @@ def change(what):
     elif what == "signals":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 30))
     elif what == "limits":
         resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
         resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
@@ -237,6 +243,12 @@ def change(what):
     elif what == "alarm":
         signal.signal(signal.SIGALRM, lambda *_: None)
         signal.setitimer(signal.ITIMER_REAL, 3600)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 3600)
+    elif what == "processor":
+        gc.disable()
+        os.nice(1)
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        time.sleep(0.001)
     elif what == "modules":
         sys.modules.clear()
     elif what == "module":

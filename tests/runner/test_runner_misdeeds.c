@@ -136,6 +136,7 @@ static void what_it_changes_is_put_back(void **state)
 		"module",
 		"all modules",
 		"builtins",
+		"processor",
 	};
 	struct harness *h = harness_new(1);
 	harness_start(h);
