@@ -165,6 +165,8 @@ class _Namer(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         name = getattr(obj, "__module__", None)
+        if name is None and isinstance(obj, (type, types.FunctionType)):
+            name = "__main__"  # pickle looks everywhere for it, and there at last
         if type(name) is str:
             self.names.add(name)
         return NotImplemented

@@ -126,16 +126,19 @@ def test_main_goes_by_value():
         class Point:
             def __init__(self, x): self.x = x
         def double(point): return point.x * 2
+        if sys.argv[3]: double.__module__ = None  # as some decorators leave it
         serializer = Serializer(forced=sys.argv[1])
         payload, name = serializer.dump_function(double)
         assert name == sys.argv[2], name
         sys.stdout.buffer.write(payload + serializer.dump_call((Point(4),), {})[0])
     """)
-    for forced, name in (("auto", CLOUDPICKLE), (DILL, DILL)):
+    for forced, name, of_no_module in (("auto", CLOUDPICKLE, ""), ("auto", CLOUDPICKLE, "yes"),
+                                       (DILL, DILL, "")):
         if name == DILL:
             pytest.importorskip("dill")
         done = subprocess.run(
-            [sys.executable, "-c", script, forced, name], capture_output=True, timeout=30,
+            [sys.executable, "-c", script, forced, name, of_no_module],
+            capture_output=True, timeout=30,
             env={"PYTHONPATH": str(Path(serialize.__file__).parent.parent), "PATH": ""})
         assert done.returncode == 0, done.stderr.decode()
         load = f"__import__('{DILL if name == DILL else PICKLE}').load(f)"
