@@ -154,6 +154,8 @@ static void pulse(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	template_pulse(r);
+	for (unsigned i = 0; i < r->config.slots; i++)
+		slot_pulse(&r->slots[i]);
 }
 
 /* ---- life -------------------------------------------------------------------------------- */

@@ -73,6 +73,7 @@ struct slot {
 	const char *condemned;	 /* why the child is not listened to any more; NULL: it is */
 	bool greeted;		 /* the child has said HELLO */
 	bool announced;		 /* slot_ready was said, slot_down was not */
+	unsigned silent;	 /* pulses in which it was starting or ending by itself */
 };
 
 struct template
@@ -163,6 +164,9 @@ void slot_fork_failed(struct slot *s, const char *why);
 void slot_ended(struct slot *s, int status, bool lost);
 /* The child ends by itself: nothing that it has not read will be, and the slot is down. */
 void slot_leaving(struct slot *s);
+/* A child that neither comes up nor goes: it is continued, then killed. */
+void slot_pulse(struct slot *s);
+
 /* The look at a busy slot. */
 void slot_tick(struct slot *s, uint64_t now, bool memory);
 

@@ -5,7 +5,9 @@
  *
  * Failure modes: it cannot be forked or dies before it had a job: again after a growing delay. It
  * dies under a job: what came from it counts, what it has not read is returned, the one between is
- * its crash, or what it was killed for. It sends what no child of ours would: it is killed. */
+ * its crash, or what it was killed for. It sends what no child of ours would: it is killed. It is
+ * stopped, or hangs, before it serves or on its way out: no job's limit ends it then, so it is
+ * continued, which costs nothing, and then killed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -117,6 +119,7 @@ void slot_fork(struct slot *s)
 	s->killed = REASON_NONE;
 	s->condemned = NULL;
 	s->greeted = false;
+	s->silent = 0;
 	s->state = SLOT_FORKING;
 	if (request_child(s))
 		slot_fork_failed(s, strerror(errno));
@@ -194,7 +197,7 @@ static void tell_bad_start(struct slot *s, int status)
 	describe_death(status, "", death);
 	struct log *l = &s->logs[1];
 	text_last_line((const char *)l->data, l->len, line);
-	slot_fork_failed(s, line[0] ? line : death);
+	slot_fork_failed(s, s->condemned ? s->condemned : line[0] ? line : death);
 }
 
 void slot_ended(struct slot *s, int status, bool lost)
@@ -223,6 +226,24 @@ void slot_ended(struct slot *s, int status, bool lost)
 		runner_retry_later(r);
 	else
 		slot_fork(s);
+}
+
+/* ---- a child that does not move on ------------------------------------------------------- */
+
+void slot_pulse(struct slot *s)
+{
+	bool kill_is_due = s->grace && evtimer_pending(s->grace, NULL);
+	if (s->state != SLOT_STARTING && (s->state != SLOT_ENDING || kill_is_due)) {
+		s->silent = 0;
+		return;
+	}
+	if (++s->silent == RUNNER_DEAF_PULSES)
+		template_kill(s->r, s->child, SIGCONT);
+	if (s->silent != RUNNER_START_PULSES)
+		return;
+	if (!s->greeted)
+		s->condemned = "the runner did not start in time";
+	template_kill(s->r, s->child, SIGKILL);
 }
 
 /* ---- the look at a busy slot ------------------------------------------------------------- */

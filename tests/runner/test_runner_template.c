@@ -262,6 +262,36 @@ static void a_template_that_never_gets_ready_is_replaced(void **state)
 		      "the template process was not ready for 0.6 s");
 }
 
+/* Somebody has stopped a child before it could serve: no limit of a job would ever end it. */
+static void a_child_that_is_stopped_at_its_start_is_continued(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	const char *python = python_that(h, "import os, signal\n"
+					    "os.register_at_fork(after_in_child="
+					    "lambda: os.kill(os.getpid(), signal.SIGSTOP))\n");
+	(void)snprintf(h->python, sizeof h->python, "%s", python);
+	h->config.deaf_ms = 500;
+	harness_start(h);
+	expect_int(harness_result(h, 0, 1, "add", "I3\nI4\n"), 7);
+	assert_int_equal(h->broken, 0);
+	harness_free(h);
+}
+
+static void a_child_that_never_serves_is_replaced(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	const char *python = python_that(h, "import os, signal, time\n"
+					    "os.register_at_fork(after_in_child="
+					    "lambda: time.sleep(1000))\n");
+	(void)snprintf(h->python, sizeof h->python, "%s", python);
+	h->config.deaf_ms = 200;
+	harness_start(h);
+	harness_wait(h, strstr(h->broken_line, "cannot start a child: the runner did not start"));
+	harness_free(h);
+}
+
 static void a_runner_can_end_at_any_time(void **state)
 {
 	(void)state;
@@ -297,6 +327,8 @@ int main(void)
 		cmocka_unit_test(a_stopped_template_is_continued),
 		IN_FOLDER(a_template_that_hangs_is_replaced),
 		IN_FOLDER(a_template_that_never_gets_ready_is_replaced),
+		IN_FOLDER(a_child_that_is_stopped_at_its_start_is_continued),
+		IN_FOLDER(a_child_that_never_serves_is_replaced),
 		cmocka_unit_test(a_runner_can_end_at_any_time),
 	};
 	return harness_main("runner_template", tests, sizeof tests / sizeof tests[0]);
