@@ -214,6 +214,13 @@ def _say_where_it_is(cls: type, reduced: Tuple[Any, ...]) -> None:
         state[0][PATH_IN_CLIENT] = cls.__qualname__
 
 
+def _with_its_file(code: types.CodeType, reduced: Tuple[Any, ...]) -> Tuple[Any, ...]:
+    """cloudpickle 3.1.3 sends code without the name of its file; a traceback is read by that."""
+    make, args, *rest = reduced
+    named = tuple(code.co_filename if part == "<dynamic-code>" else part for part in args)
+    return (make, named, *rest)
+
+
 @functools.lru_cache(maxsize=None)
 def _value_namer() -> Any:
     """The class like _Namer for cloudpickle, made when it is needed first."""
@@ -226,6 +233,8 @@ def _value_namer() -> Any:
             self.names: Set[str] = set()
 
         def reducer_override(self, obj: Any) -> Any:
+            if type(obj) is types.CodeType:
+                return _with_its_file(obj, self.dispatch_table[types.CodeType](obj))
             reduced = super().reducer_override(obj)
             if type(obj) is types.ModuleType:
                 self.names.add(obj.__name__)

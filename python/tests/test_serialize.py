@@ -118,6 +118,12 @@ def test_what_a_lambda_uses_is_looked_at_too(own_modules):
     assert b"own_high" in payload and b"CONSTANT" not in payload
 
 
+def test_code_that_goes_by_value_keeps_the_name_of_its_file(own_modules):
+    payload, _ = Serializer(Peer()).dump_function(own_modules.high)
+    file = own_modules.high.__code__.co_filename
+    assert elsewhere(payload, "obj.__code__.co_filename") == file
+
+
 def test_main_goes_by_value():
     """In a script of its own, where functions and classes are __main__'s."""
     script = textwrap.dedent("""
