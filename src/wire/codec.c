@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "wire/bytes.h"
 #include "wire/fields.h"
 
 /* Where a text or a blob would have its length, and there is none. */
@@ -39,18 +40,16 @@ static size_t len_u32(const uint32_t *v)
 
 static uint8_t *put_u32(uint8_t *at, const uint32_t *v)
 {
-	for (unsigned i = 0; i < 4; i++)
-		*at++ = (uint8_t)(*v >> (8 * i));
-	return at;
+	bytes_put_u32(at, *v);
+	return at + 4;
 }
 
 static bool get_u32(struct reader *r, uint32_t *ret_v)
 {
 	if (r->left < 4)
 		return false;
-	*ret_v = 0;
-	for (unsigned i = 0; i < 4; i++)
-		*ret_v |= (uint32_t)*r->at++ << (8 * i);
+	*ret_v = bytes_get_u32(r->at);
+	r->at += 4;
 	r->left -= 4;
 	return true;
 }
@@ -63,18 +62,16 @@ static size_t len_u64(const uint64_t *v)
 
 static uint8_t *put_u64(uint8_t *at, const uint64_t *v)
 {
-	for (unsigned i = 0; i < 8; i++)
-		*at++ = (uint8_t)(*v >> (8 * i));
-	return at;
+	bytes_put_u64(at, *v);
+	return at + 8;
 }
 
 static bool get_u64(struct reader *r, uint64_t *ret_v)
 {
 	if (r->left < 8)
 		return false;
-	*ret_v = 0;
-	for (unsigned i = 0; i < 8; i++)
-		*ret_v |= (uint64_t)*r->at++ << (8 * i);
+	*ret_v = bytes_get_u64(r->at);
+	r->at += 8;
 	r->left -= 8;
 	return true;
 }

@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "wire/bytes.h"
 
 /* The head of a frame. The first four bytes, and all of a refusal, are the same in all versions:
  *
@@ -88,30 +89,6 @@ void wire_link_free(struct wire_link **link)
 	fh_free(l);
 }
 
-/* ---- integers ---- */
-
-static void put_u32(uint8_t *at, uint32_t v)
-{
-	for (unsigned i = 0; i < 4; i++)
-		at[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-	return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-}
-
-static void put_u64(uint8_t *at, uint64_t v)
-{
-	put_u32(at, (uint32_t)v);
-	put_u32(at + 4, (uint32_t)(v >> 32));
-}
-
-static uint64_t get_u64(const uint8_t *at)
-{
-	return get_u32(at) | (uint64_t)get_u32(at + 4) << 32;
-}
-
 /* ---- out ---- */
 
 static bool is_urgent(enum wire_type type, size_t len)
@@ -173,7 +150,7 @@ static size_t fill(struct wire_link *link, struct list *queue, uint8_t *frame, s
 	for (struct outgoing *o; (o = first_of(queue));) {
 		if (o->len > WIRE_FRAME_MAX - ENTRY_HEAD - len)
 			break;
-		put_u32(frame + len, (uint32_t)o->len);
+		bytes_put_u32(frame + len, (uint32_t)o->len);
 		wire_encode(&o->msg, frame + len + ENTRY_HEAD);
 		len += ENTRY_HEAD + o->len;
 		done_with(link, o);
@@ -199,8 +176,8 @@ static size_t next_piece(struct wire_link *link, uint8_t *frame)
 {
 	struct parts *out = &link->out;
 	size_t len = out->total - out->done < PIECE_MAX ? out->total - out->done : PIECE_MAX;
-	put_u32(frame + HEAD, (uint32_t)out->total);
-	put_u32(frame + HEAD + 4, (uint32_t)out->done);
+	bytes_put_u32(frame + HEAD, (uint32_t)out->total);
+	bytes_put_u32(frame + HEAD + 4, (uint32_t)out->done);
 	memcpy(frame + PIECE_HEAD, out->data + out->done, len);
 	out->done += len;
 	if (out->done == out->total) {
@@ -230,7 +207,7 @@ int wire_link_next(struct wire_link *link, uint8_t frame[WIRE_FRAME_MAX], size_t
 	memcpy(frame, "FH", 2);
 	frame[2] = WIRE_VERSION;
 	frame[3] = (uint8_t)kind;
-	put_u64(frame + 4, link->received);
+	bytes_put_u64(frame + 4, link->received);
 	link->reported = link->received;
 	link->sent += len;
 	*ret_len = len;
@@ -264,7 +241,7 @@ static int receive_messages(const uint8_t *data, size_t len, wire_deliver_fn del
 {
 	bool go_on = true;
 	while (len > 0 && go_on) {
-		size_t entry = len >= ENTRY_HEAD ? get_u32(data) : 0;
+		size_t entry = len >= ENTRY_HEAD ? bytes_get_u32(data) : 0;
 		if (len < ENTRY_HEAD || entry > len - ENTRY_HEAD)
 			return fh_err_set(err, FH_EPROTO, "a message that ends beyond its frame");
 		int ret = receive_message(data + ENTRY_HEAD, entry, deliver, ctx, &go_on, err);
@@ -296,7 +273,7 @@ static int receive_piece(struct wire_link *link, const uint8_t *data, size_t len
 	struct parts *in = &link->in;
 	if (len <= 8)
 		return fh_err_set(err, FH_EPROTO, "a piece without bytes");
-	size_t total = get_u32(data), offset = get_u32(data + 4);
+	size_t total = bytes_get_u32(data), offset = bytes_get_u32(data + 4);
 	data += 8;
 	len -= 8;
 	if (offset == 0 && !in->data)
@@ -355,7 +332,7 @@ int wire_link_receive(struct wire_link *link, const uint8_t *frame, size_t len,
 	int ret = check_head(frame, len, err);
 	if (ret)
 		return ret;
-	uint64_t received = get_u64(frame + 4);
+	uint64_t received = bytes_get_u64(frame + 4);
 	if (received < link->acknowledged || received > link->sent)
 		return fh_err_set(err, FH_EPROTO, "a count of received bytes that cannot be");
 	link->acknowledged = received;
