@@ -341,6 +341,11 @@ unsigned agent_slots_busy(const struct agent *a)
 	return stats.slots_busy;
 }
 
+const char *agent_broken_why(const struct agent *a)
+{
+	return a->broken_why[0] ? a->broken_why : NULL;
+}
+
 void agent_stats(const struct agent *a, struct agent_stats *ret_stats)
 {
 	struct session_stats stats;

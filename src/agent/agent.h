@@ -69,6 +69,10 @@ void agent_drain(struct agent *a);
 /* Slots whose child holds a job. */
 unsigned agent_slots_busy(const struct agent *a);
 
+/* Why no child can be started, in one line; NULL: one can. It is the agent's, until the loop runs
+ * again. */
+const char *agent_broken_why(const struct agent *a);
+
 void agent_stats(const struct agent *a, struct agent_stats *ret_stats);
 
 #endif

@@ -46,7 +46,6 @@ struct server {
 	struct transport *dispatcher_end, *worker_end;
 	struct dispatch *dispatch;
 	struct agent *agent;
-	struct agent_stats agent_stats; /* as read last */
 	struct http_server *http;
 	enum phase phase;
 	bool flushed;
@@ -112,15 +111,19 @@ static void announce(struct server *s)
 	(void)fflush(stdout);
 }
 
+static const char *workers_broken(void *env)
+{
+	const struct server *s = env;
+	return s->agent ? agent_broken_why(s->agent) : NULL;
+}
+
 static void look_at_start(struct server *s)
 {
-	struct agent_stats stats = { 0 };
-	if (s->agent)
-		agent_stats(s->agent, &stats);
+	const char *broken = workers_broken(s);
 	if (!s->agent || dispatch_has_worker(s->dispatch)) {
 		announce(s);
-	} else if (stats.broken) {
-		(void)fail(stats.broken_why);
+	} else if (broken) {
+		(void)fail(broken);
 		end(s, EXIT_FAILURE);
 	}
 }
@@ -199,15 +202,6 @@ static void agent_says(void *ctx, const char *line)
 {
 	env_log(NULL, line);
 	dispatch_wakes(ctx);
-}
-
-static const char *workers_broken(void *env)
-{
-	struct server *s = env;
-	if (!s->agent)
-		return NULL;
-	agent_stats(s->agent, &s->agent_stats);
-	return s->agent_stats.broken ? s->agent_stats.broken_why : NULL;
 }
 
 static int open_store(struct server *s, struct store_recovery *recovery, struct fh_err *err)
