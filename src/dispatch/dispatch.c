@@ -76,6 +76,18 @@ void dispatch_op_done(struct store_op *op)
 	list_remove(&op->held);
 }
 
+static void op_free(struct store_op *op)
+{
+	store_op_release(op);
+	fh_free(op);
+}
+
+void dispatch_op_answer(struct store_op *own_op, struct call *c, int ret)
+{
+	dispatch_answer(c, ret);
+	op_free(own_op);
+}
+
 /* The store is closed, so nobody else knows of them; what became of them, nobody knows. */
 static void forget_ops(struct dispatch *d)
 {
@@ -85,10 +97,8 @@ static void forget_ops(struct dispatch *d)
 			submit_forget(op);
 		else if (op->kind == STORE_GET_TASKS)
 			ids_forget(op);
-		else {
-			store_op_release(op);
-			fh_free(op);
-		}
+		else
+			op_free(op);
 	}
 }
 

@@ -172,6 +172,9 @@ void *dispatch_alloc(size_t count, size_t size);
 void dispatch_op(struct dispatch *d, struct store_op *op, enum store_op_kind kind,
 		 void (*done)(struct store_op *op));
 void dispatch_op_done(struct store_op *op);
+/* The end of an op that is done and was made for one call: answers it, and then releases and frees
+ * the op, whose outputs the call may point into. */
+void dispatch_op_answer(struct store_op *own_op, struct call *c, int ret);
 uint64_t dispatch_request_new(struct dispatch *d, void *what);
 void *dispatch_request_get(struct dispatch *d, uint64_t request);
 void *dispatch_request_take(struct dispatch *d, uint64_t request);

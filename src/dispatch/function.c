@@ -220,10 +220,7 @@ static void call_put_done(struct store_op *op)
 	dispatch_op_done(op);
 	c->ret_id = o->put.ret_id;
 	c->ret_created = o->put.ret_created;
-	int ret = op->ret;
-	store_op_release(op);
-	fh_free(o);
-	dispatch_answer(&c->call, ret);
+	dispatch_op_answer(op, &c->call, op->ret);
 }
 
 void function_call_put(struct dispatch *d, struct call_put_function *c)
@@ -246,9 +243,7 @@ static void call_get_done(struct store_op *op)
 	c->ret_function = &o->get.ret_function;
 	if (op->ret == FH_ENOTFOUND)
 		(void)fh_err_set(&c->call.err, op->ret, "no such function");
-	dispatch_answer(&c->call, op->ret);
-	store_op_release(op);
-	fh_free(o);
+	dispatch_op_answer(op, &c->call, op->ret);
 }
 
 void function_call_get(struct dispatch *d, struct call_get_function *c)
@@ -270,9 +265,7 @@ static void call_list_done(struct store_op *op)
 	c->ret_count = o->list.ret_count;
 	c->ret_more = o->list.ret_more;
 	c->ret_last_no = o->list.ret_last_no;
-	dispatch_answer(&c->call, op->ret);
-	store_op_release(op);
-	fh_free(o);
+	dispatch_op_answer(op, &c->call, op->ret);
 }
 
 void function_call_list(struct dispatch *d, struct call_list_functions *c)

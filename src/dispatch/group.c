@@ -1,5 +1,4 @@
 /* Groups and totals: what the store counts, plus what only memory knows, which is what runs. */
-#include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
 
 struct group_op {
@@ -32,9 +31,7 @@ static void put_done(struct store_op *op)
 		c->idempotency.ret_location = o->idempotency.ret_location;
 		c->idempotency.ret_body = o->idempotency.ret_response;
 	}
-	dispatch_answer(&c->call, op->ret == FH_EREPLAY ? 0 : op->ret);
-	store_op_release(op);
-	fh_free(o);
+	dispatch_op_answer(op, &c->call, op->ret == FH_EREPLAY ? 0 : op->ret);
 }
 
 void idempotency_fill(struct dispatch *d, const struct call_idempotency *from,
@@ -85,9 +82,7 @@ static void get_done(struct store_op *op)
 	} else if (op->ret == FH_ENOTFOUND) {
 		(void)fh_err_set(&c->call.err, op->ret, "no such group");
 	}
-	dispatch_answer(&c->call, op->ret);
-	store_op_release(op);
-	fh_free(o);
+	dispatch_op_answer(op, &c->call, op->ret);
 }
 
 void group_call_get(struct dispatch *d, struct call_get_group *c)
@@ -130,9 +125,7 @@ static void stats_done(struct store_op *op)
 	v.retries_total = n.retries;
 	v.lost_total = n.lost;
 	c->ret_values = &v;
-	dispatch_answer(&c->call, op->ret);
-	store_op_release(op);
-	fh_free(o);
+	dispatch_op_answer(op, &c->call, op->ret);
 }
 
 void stats_call(struct dispatch *d, struct call_stats *c)
