@@ -1,7 +1,7 @@
 /* What the clock asks for: expiry in the backlog when the core says so, and once a minute a look
  * whether the wall clock was set, and the purge of what is older than its retention, in bounded
- * steps. Failure mode: the store has no memory
- * for it; then it is asked again, a second or a minute later. */
+ * steps. Failure mode: the store has no memory for it; then it is asked again, a second or a minute
+ * later. */
 #include <inttypes.h>
 
 #include "base/mem.h"
@@ -111,6 +111,8 @@ static int64_t purge_now_ms(struct dispatch *d, int64_t now_us)
 
 void upkeep_tick(struct dispatch *d, int64_t now_us)
 {
+	/* One that is set back is followed at once: it may be set forward again within the minute,
+	 * and what was dated in between would look old. */
 	int64_t offset_ms = wall_offset_ms(d, now_us);
 	if (offset_ms < d->purge_offset_ms)
 		d->purge_offset_ms = offset_ms;
