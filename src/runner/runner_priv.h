@@ -112,9 +112,8 @@ struct runner {
 	struct event *tick, *retry, *deferred, *pulse;
 	unsigned ticks;
 	uint32_t retry_ms;
-	uint8_t *buffer; /* one message */
-	bool in_call;	 /* inside a call of ours: events are queued */
-	bool flushing;
+	uint8_t *buffer;	     /* one message */
+	bool in_call;		     /* inside a call of ours: events are queued */
 	struct runner_event *events; /* ring of those that wait for delivery */
 	size_t events_head, events_len, events_max;
 };
@@ -166,7 +165,6 @@ void slot_ended(struct slot *s, int status, bool lost);
 void slot_leaving(struct slot *s);
 /* A child that neither comes up nor goes: it is continued, then killed. */
 void slot_pulse(struct slot *s);
-
 /* The look at a busy slot. */
 void slot_tick(struct slot *s, uint64_t now, bool memory);
 

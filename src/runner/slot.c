@@ -232,7 +232,7 @@ void slot_ended(struct slot *s, int status, bool lost)
 
 void slot_pulse(struct slot *s)
 {
-	bool kill_is_due = s->grace && evtimer_pending(s->grace, NULL);
+	bool kill_is_due = evtimer_pending(s->grace, NULL);
 	if (s->state != SLOT_STARTING && (s->state != SLOT_ENDING || kill_is_due)) {
 		s->silent = 0;
 		return;

@@ -56,9 +56,15 @@ static const char *python_that(const struct harness *h, const char *does)
 	return put_file("python", script, 0755);
 }
 
-static void expect_broken(struct harness *h, const char *python, const char *part)
+/* The harness starts that one instead of the usual one. */
+static void use_python(struct harness *h, const char *python)
 {
 	(void)snprintf(h->python, sizeof h->python, "%s", python);
+}
+
+static void expect_broken(struct harness *h, const char *python, const char *part)
+{
+	use_python(h, python);
 	harness_start(h);
 	harness_wait(h, h->broken >= 2); /* it is tried again */
 	if (!strstr(h->broken_line, part)) {
@@ -108,7 +114,7 @@ static void it_works_as_soon_as_it_can(void **state)
 	char target[600], link[128];
 	(void)snprintf(target, sizeof target, "#!/bin/sh\nexec %s \"$@\"\n", h->python);
 	(void)snprintf(link, sizeof link, "%s/later", folder);
-	(void)snprintf(h->python, sizeof h->python, "%s", link);
+	use_python(h, link);
 	harness_start(h);
 	harness_wait(h, h->broken);
 	(void)put_file("later", target, 0755);
@@ -120,8 +126,7 @@ static void a_child_that_cannot_start_says_why(void **state)
 {
 	(void)state;
 	struct harness *h = harness_new(1);
-	const char *python = python_that(h, "import os; os.setsid = None");
-	(void)snprintf(h->python, sizeof h->python, "%s", python);
+	use_python(h, python_that(h, "import os; os.setsid = None"));
 	harness_start(h);
 	harness_wait(h, h->broken >= 2);
 	assert_non_null(strstr(h->broken_line, "cannot start a child: TypeError"));
@@ -232,11 +237,10 @@ static void a_template_that_hangs_is_replaced(void **state)
 {
 	(void)state;
 	struct harness *h = harness_new(2);
-	const char *python = python_that(h, "import signal\n"
-					    "def hang(*_):\n"
-					    "    while True: pass\n"
-					    "signal.signal(signal.SIGUSR1, hang)\n");
-	(void)snprintf(h->python, sizeof h->python, "%s", python);
+	use_python(h, python_that(h, "import signal\n"
+				     "def hang(*_):\n"
+				     "    while True: pass\n"
+				     "signal.signal(signal.SIGUSR1, hang)\n"));
 	h->config.deaf_ms = 1000;
 	harness_start(h);
 	pid_t template = (pid_t)expect_number(harness_result(h, 0, 1, "parents_pid", ""));
@@ -267,10 +271,9 @@ static void a_child_that_is_stopped_at_its_start_is_continued(void **state)
 {
 	(void)state;
 	struct harness *h = harness_new(1);
-	const char *python = python_that(h, "import os, signal\n"
-					    "os.register_at_fork(after_in_child="
-					    "lambda: os.kill(os.getpid(), signal.SIGSTOP))\n");
-	(void)snprintf(h->python, sizeof h->python, "%s", python);
+	use_python(h, python_that(h, "import os, signal\n"
+				     "os.register_at_fork(after_in_child="
+				     "lambda: os.kill(os.getpid(), signal.SIGSTOP))\n"));
 	h->config.deaf_ms = 500;
 	harness_start(h);
 	expect_int(harness_result(h, 0, 1, "add", "I3\nI4\n"), 7);
@@ -282,10 +285,9 @@ static void a_child_that_never_serves_is_replaced(void **state)
 {
 	(void)state;
 	struct harness *h = harness_new(1);
-	const char *python = python_that(h, "import os, signal, time\n"
-					    "os.register_at_fork(after_in_child="
-					    "lambda: time.sleep(1000))\n");
-	(void)snprintf(h->python, sizeof h->python, "%s", python);
+	use_python(h, python_that(h, "import os, signal, time\n"
+				     "os.register_at_fork(after_in_child="
+				     "lambda: time.sleep(1000))\n"));
 	h->config.deaf_ms = 200;
 	harness_start(h);
 	harness_wait(h, strstr(h->broken_line, "cannot start a child: the runner did not start"));
