@@ -73,10 +73,12 @@ def test_finished_before_the_id_is_known(fake, far):
     assert first.task_id
     fake.wait_until(lambda: any(path == WAIT for _, path, _, _ in fake.requests))
     gate = threading.Event()
-    pause = far._engine.retry.pause
-    far._engine.retry.pause = lambda seconds: (gate.wait(20), pause(0))
+    retry = far._engine.sender._retry  # of a batch of more than one
+    pause = retry.pause
+    retry.pause = lambda seconds: (gate.wait(20), pause(0))
     fake.faults.append((BATCH, DROP_AFTER))
-    futures = [far.submit(abs, n) for n in range(1, 20)]
+    with far._engine.lock:  # nothing is sent before all are there
+        futures = [far.submit(abs, n) for n in range(1, 20)]
     fake.wait_until(lambda: len(fake.tasks) == 20)
     polls = fake.count(WAIT)
     fake.release()
