@@ -10,7 +10,8 @@
  *
  * No job is begun while too many bytes of results wait for their acknowledgement.
  *
- * Failure modes: a short task that is not short (overdue) loses its pipe to other slots. A child
+ * Failure modes: a short task that is not short (overdue) loses its pipe to other slots, if there
+ * are any. A child
  * that dies gives back what had not begun; its slot is out until the runner has a new one. A child
  * whose socket is full is left alone until it finishes something. */
 #include "base/assert.h"
@@ -329,7 +330,10 @@ static void look(struct session *s, struct session_slot *slot)
 		report_started(s, head);
 	if (overdue_us(slot) <= s->now_us) {
 		slot->overdue = true;
-		steal(s, slot);
+		/* To a lone slot everything would come back, perhaps in another order: while the
+		 * socket is emptied the child may read one from the middle. */
+		if (s->stats.slots > 1)
+			steal(s, slot);
 	}
 	if (limit_us(slot) <= s->now_us)
 		session_slot_kill(s, head, REASON_TIMEOUT);

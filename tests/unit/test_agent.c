@@ -202,7 +202,7 @@ static void an_overdue_task_is_stolen_from(void **state)
 {
 	(void)state;
 	struct pool p;
-	start(&p, 1);
+	start(&p, 2);
 	assign(&p, 1, true);
 	complete(&p, 0, "measured");
 	assign(&p, 2, true);

@@ -122,6 +122,23 @@ static void an_overdue_task_loses_its_pipe(void **state)
 	fixture_release(&f);
 }
 
+/* Taking jobs out of a child's socket may change their order, and the other slots are the only
+ * reason to do so. */
+static void a_lone_slot_keeps_its_pipe(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	for (unsigned task = 1; task <= 3; task++)
+		assign_ahead(&f, task, 2);
+	pass(&f, SESSION_OVERDUE_US);
+	assign_ahead(&f, 4, 2); /* yet nothing is put behind it any more */
+	expect(&f, "run 1 @0; run 2 @0; run 3 @0");
+	finish(&f, 0, 1, REASON_NONE, 1);
+	expect(&f, "result 1 COMPLETED; run 4 @0");
+	fixture_release(&f);
+}
+
 static void what_is_returned_keeps_its_age(void **state)
 {
 	(void)state;
@@ -129,14 +146,15 @@ static void what_is_returned_keeps_its_age(void **state)
 	fixture_init(&f, 1);
 	for (unsigned task = 1; task <= 4; task++)
 		assign_ahead(&f, task, 2);
-	pass(&f, SESSION_OVERDUE_US);
 	assign_ahead(&f, 5, 2);
+	receive_ref(&f, WIRE_CANCEL, 1); /* what waits behind it is taken back first */
 	happen_to_task(&f, SESSION_EV_RETURNED, 0, 3);
 	happen_to_task(&f, SESSION_EV_RETURNED, 0, 4);
+	happen_to_task(&f, SESSION_EV_RETURNED, 0, 5);
 	happen_to_task(&f, SESSION_EV_RETURNED, 0, 2);
 	discard(&f);
-	finish(&f, 0, 1, REASON_NONE, 1);
-	expect(&f, "result 1 COMPLETED; run 2 @0; run 3 @0; run 4 @0; run 5 @0");
+	finish(&f, 0, 1, REASON_CANCELLED, 1);
+	expect(&f, "result 1 CANCELLED cancelled; run 2 @0; run 3 @0; run 4 @0; run 5 @0");
 	fixture_release(&f);
 }
 
@@ -381,6 +399,7 @@ int main(void)
 		cmocka_unit_test(short_tasks_share_pipes_in_bursts),
 		cmocka_unit_test(a_pipe_has_an_end),
 		cmocka_unit_test(an_overdue_task_loses_its_pipe),
+		cmocka_unit_test(a_lone_slot_keeps_its_pipe),
 		cmocka_unit_test(what_is_returned_keeps_its_age),
 		cmocka_unit_test(a_quick_task_is_not_said_to_have_started),
 		cmocka_unit_test(a_task_has_started_when_its_child_says_so),
