@@ -172,17 +172,25 @@ static void send_result(struct agent *a, const struct session_action *action)
 	transmit(a, &m);
 }
 
-static void send_heartbeat(struct agent *a)
+/* What the worker holds. FH_ENOMEM. */
+static int in_flight(struct agent *a, struct wire_refs *ret_refs)
 {
 	uint32_t count = session_in_flight(a->session, NULL, 0);
-	struct wire_msg m = { .type = WIRE_HEARTBEAT, .heartbeat = { .count = count } };
-	if (count > 0) {
-		m.heartbeat.in_flight = fh_calloc(count, sizeof *m.heartbeat.in_flight);
-		if (!m.heartbeat.in_flight)
-			return;
-		(void)session_in_flight(a->session, m.heartbeat.in_flight, count);
-	}
-	transmit(a, &m);
+	*ret_refs = (struct wire_refs){ .count = count };
+	if (count == 0)
+		return 0;
+	ret_refs->list = fh_calloc(count, sizeof *ret_refs->list);
+	if (!ret_refs->list)
+		return FH_ENOMEM;
+	(void)session_in_flight(a->session, ret_refs->list, count);
+	return 0;
+}
+
+static void send_heartbeat(struct agent *a)
+{
+	struct wire_msg m = { .type = WIRE_HEARTBEAT };
+	if (in_flight(a, &m.heartbeat) == 0)
+		transmit(a, &m);
 }
 
 static void send_hello(struct agent *a)
@@ -193,7 +201,8 @@ static void send_hello(struct agent *a)
 			      .hello = { .instance = a->config.instance, .slots = stats.slots } };
 	for (size_t i = 0; i < sizeof m.hello.runtime; i++)
 		m.hello.runtime[i] = stats.runtime[i];
-	transmit(a, &m);
+	if (in_flight(a, &m.hello.in_flight) == 0)
+		transmit(a, &m);
 }
 
 static void talk(struct agent *a, const struct session_action *action)

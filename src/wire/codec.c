@@ -151,6 +151,8 @@ ENUM_KIND(state, enum task_state, TASK_STATE_COUNT)
 ENUM_KIND(reason, enum task_reason, REASON_COUNT)
 ENUM_KIND(serializer, enum serializer, SERIALIZER_COUNT)
 ENUM_KIND(why, enum wire_bye_why, WIRE_BYE_END)
+ENUM_KIND(mode, enum wire_mode, WIRE_MODE_END)
+ENUM_KIND(how, enum wire_drain_how, WIRE_DRAIN_END)
 
 /* ---- bytes of a fixed length ---- */
 
@@ -309,35 +311,34 @@ static bool get_blob(struct reader *r, struct blob **ret_v)
 
 enum { REF_LEN = 24 };
 
-static size_t len_refs(const struct wire_heartbeat *v)
+static size_t len_refs(const struct wire_refs *v)
 {
 	return 4 + (size_t)v->count * REF_LEN;
 }
 
-static uint8_t *put_refs(uint8_t *at, const struct wire_heartbeat *v)
+static uint8_t *put_refs(uint8_t *at, const struct wire_refs *v)
 {
 	at = put_u32(at, &v->count);
 	for (uint32_t i = 0; i < v->count; i++)
-		at = put_token(put_id(at, &v->in_flight[i].task), &v->in_flight[i].token);
+		at = put_token(put_id(at, &v->list[i].task), &v->list[i].token);
 	return at;
 }
 
-static bool get_refs(struct reader *r, struct wire_heartbeat *ret_v)
+static bool get_refs(struct reader *r, struct wire_refs *ret_v)
 {
 	uint32_t count;
 	if (!get_u32(r, &count) || count > r->left / REF_LEN)
 		return false;
 	if (count == 0)
 		return true;
-	ret_v->in_flight = fh_calloc(count, sizeof *ret_v->in_flight);
-	if (!ret_v->in_flight) {
+	ret_v->list = fh_calloc(count, sizeof *ret_v->list);
+	if (!ret_v->list) {
 		r->ret = FH_ENOMEM;
 		return false;
 	}
 	ret_v->count = count;
 	for (uint32_t i = 0; i < count; i++)
-		if (!get_id(r, &ret_v->in_flight[i].task) ||
-		    !get_token(r, &ret_v->in_flight[i].token))
+		if (!get_id(r, &ret_v->list[i].task) || !get_token(r, &ret_v->list[i].token))
 			return false;
 	return true;
 }

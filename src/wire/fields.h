@@ -7,17 +7,23 @@
 #ifndef FARHAND_WIRE_FIELDS_H
 #define FARHAND_WIRE_FIELDS_H
 
-#define WIRE_FIELDS_NONE(F)
 #define WIRE_FIELDS_REF(F) F(id, ref.task) F(token, ref.token)
 
-#define WIRE_FIELDS_HELLO(F)   \
-	F(id, hello.instance)  \
-	F(u32, hello.slots)    \
-	F(word, hello.runtime) \
-	F(text, hello.host)
+#define WIRE_FIELDS_HELLO(F)    \
+	F(id, hello.instance)   \
+	F(u32, hello.slots)     \
+	F(word, hello.runtime)  \
+	F(text, hello.host)     \
+	F(mode, hello.mode)     \
+	F(u32, hello.cores)     \
+	F(u64, hello.mem_bytes) \
+	F(text, hello.labels)   \
+	F(text, hello.modules)  \
+	F(refs, hello.in_flight)
 
-#define WIRE_FIELDS_WELCOME(F) F(u32, welcome.session) F(u32, welcome.generation)
-#define WIRE_FIELDS_CREDIT(F)  F(u64, credit.granted_total)
+#define WIRE_FIELDS_WELCOME(F) \
+	F(u32, welcome.session) F(u32, welcome.generation) F(u32, welcome.silence_ms)
+#define WIRE_FIELDS_CREDIT(F) F(u64, credit.granted_total)
 
 #define WIRE_FIELDS_ASSIGN(F)         \
 	F(id, assign.task)            \
@@ -58,6 +64,7 @@
 	F(blob, result.result.value)
 
 #define WIRE_FIELDS_HEARTBEAT(F) F(refs, heartbeat)
+#define WIRE_FIELDS_DRAIN(F)	 F(how, drain.how)
 #define WIRE_FIELDS_BYE(F)	 F(why, bye.why) F(text, bye.text)
 
 /* M(name, fields) */
@@ -74,7 +81,7 @@
 	M(STALE, WIRE_FIELDS_REF)                 \
 	M(CANCEL, WIRE_FIELDS_REF)                \
 	M(HEARTBEAT, WIRE_FIELDS_HEARTBEAT)       \
-	M(DRAIN, WIRE_FIELDS_NONE)                \
+	M(DRAIN, WIRE_FIELDS_DRAIN)               \
 	M(BYE, WIRE_FIELDS_BYE)
 
 #endif

@@ -16,10 +16,12 @@
 #define RELEASE_reason(v)     (void)(v)
 #define RELEASE_serializer(v) (void)(v)
 #define RELEASE_why(v)	      (void)(v)
+#define RELEASE_mode(v)	      (void)(v)
+#define RELEASE_how(v)	      (void)(v)
 
 #define RELEASE_text(v) fh_free(*(v))
 #define RELEASE_blob(v) blob_free(v)
-#define RELEASE_refs(v) fh_free((v)->in_flight)
+#define RELEASE_refs(v) fh_free((v)->list)
 
 void wire_msg_release(struct wire_msg *m)
 {

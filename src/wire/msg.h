@@ -2,13 +2,15 @@
  * (in-process) and, encoded, for workers on other machines. Who sends what:
  *
  *   worker -> dispatcher                    dispatcher -> worker
- *   HELLO      who I am, slots, runtime     WELCOME     session and generation
+ *   HELLO      who I am, what I have,       WELCOME     session and generation; then STALE for
+ *              what I still hold                        what was declared and is not accepted
  *   CREDIT     granted_total, cumulative    ASSIGN      one task, under a token
  *   FUNCTION_GET  send me this function     FUNCTION    the pickled callable (or: unknown)
  *   STARTED    a child has begun the task   RESULT_ACK  recorded, durable: forget it
  *   RESULT     how the attempt ended;       STALE       not recorded, token is old: forget it
  *              resent until ACK or STALE    CANCEL      end this attempt (kill what runs)
- *   HEARTBEAT  alive, tokens in flight      DRAIN       take no more, finish what runs
+ *   HEARTBEAT  alive, tokens in flight      HEARTBEAT   the answer: alive
+ *                                           DRAIN       take no more; or take tasks again
  *   BYE        drained, leaving             BYE         go: unknown here, or refused, and why
  *
  * A message owns its blobs and strings; wire_msg_release() gives them up. Task ids in messages from
@@ -53,16 +55,39 @@ enum wire_type {
 	WIRE_TYPE_END,
 };
 
+/* STARTED, RESULT_ACK, STALE, CANCEL */
+struct wire_ref {
+	struct fh_id task;
+	struct task_token token;
+};
+
+/* A list of (task, token), owned. */
+struct wire_refs {
+	uint32_t count;
+	struct wire_ref *list;
+};
+
+/* Who decides when a task goes out. PUSH: the dispatcher, to the least loaded worker, as far as the
+ * worker's window allows. PULL: the worker asks for as much as it could begin at once. */
+enum wire_mode { WIRE_PUSH, WIRE_PULL, WIRE_MODE_END };
+
 struct wire_hello {
 	struct fh_id instance; /* random, made at the worker's start */
 	uint32_t slots;	       /* places for one running task each */
 	char runtime[8];       /* "cp311" */
 	char *host;	       /* its name, for people; NULL: not known */
+	enum wire_mode mode;
+	uint32_t cores;	    /* of the host; 0: not known */
+	uint64_t mem_bytes; /* of the host; 0: not known */
+	char *labels;	    /* "gpu=1,site=lab", sorted by name; NULL: none */
+	char *modules; /* top-level modules that can be imported, "abc,aifc,..."; NULL: unknown */
+	struct wire_refs in_flight; /* what it holds: queued, running, or with a result to say */
 };
 
 struct wire_welcome {
 	uint32_t session;
 	uint32_t generation;
+	uint32_t silence_ms; /* who has heard nothing for so long has been given up; 0: never */
 };
 
 struct wire_credit {
@@ -90,12 +115,6 @@ struct wire_function {
 	enum serializer serializer;
 };
 
-/* STARTED, RESULT_ACK, STALE, CANCEL */
-struct wire_ref {
-	struct fh_id task;
-	struct task_token token;
-};
-
 struct wire_result {
 	struct fh_id task;
 	struct task_token token;
@@ -105,9 +124,15 @@ struct wire_result {
 			   reason WORKER_LOST: the attempt was lost, not the task's doing */
 };
 
-struct wire_heartbeat {
-	uint32_t count;
-	struct wire_ref *in_flight; /* `count` of them, owned */
+enum wire_drain_how {
+	WIRE_DRAIN_LEAVE, /* take no more, finish what you have, say BYE */
+	WIRE_DRAIN_STAY,  /* take no more, until told otherwise */
+	WIRE_DRAIN_OVER,  /* take tasks again */
+	WIRE_DRAIN_END,
+};
+
+struct wire_drain {
+	enum wire_drain_how how;
 };
 
 enum wire_bye_why {
@@ -133,7 +158,8 @@ struct wire_msg {
 		struct wire_function function;
 		struct wire_ref ref;
 		struct wire_result result;
-		struct wire_heartbeat heartbeat;
+		struct wire_refs heartbeat; /* in flight; from a dispatcher: empty */
+		struct wire_drain drain;
 		struct wire_bye bye;
 	};
 };

@@ -122,8 +122,8 @@ static void send_heartbeat(struct host *h)
 {
 	uint32_t count = session_in_flight(h->session, NULL, 0);
 	struct wire_msg m = { .type = WIRE_HEARTBEAT, .heartbeat = { .count = count } };
-	m.heartbeat.in_flight = fh_calloc(count, sizeof *m.heartbeat.in_flight);
-	(void)session_in_flight(h->session, m.heartbeat.in_flight, count);
+	m.heartbeat.list = fh_calloc(count, sizeof *m.heartbeat.list);
+	(void)session_in_flight(h->session, m.heartbeat.list, count);
 	transmit(h, &m);
 }
 

@@ -36,6 +36,16 @@ static inline struct wire_ref sample_ref(uint64_t *seed)
 	return ref;
 }
 
+static inline struct wire_refs sample_refs(uint64_t *seed)
+{
+	struct wire_refs refs = { .count = sample_below(seed, 5) };
+	if (refs.count > 0)
+		refs.list = fh_calloc(refs.count, sizeof *refs.list);
+	for (uint32_t i = 0; i < refs.count; i++)
+		refs.list[i] = sample_ref(seed);
+	return refs;
+}
+
 static inline struct blob *sample_blob(uint64_t *seed, uint32_t max)
 {
 	if (sample_below(seed, 4) == 0)
@@ -84,6 +94,12 @@ static inline struct wire_msg sample_msg(uint64_t *seed, enum wire_type type, ui
 		m.hello.instance = sample_id(seed);
 		m.hello.slots = (uint32_t)sample_next(seed);
 		(void)snprintf(m.hello.runtime, sizeof m.hello.runtime, "cp311");
+		m.hello.mode = sample_below(seed, WIRE_MODE_END);
+		m.hello.cores = (uint32_t)sample_next(seed);
+		m.hello.mem_bytes = sample_next(seed);
+		m.hello.labels = sample_text(seed);
+		m.hello.modules = sample_text(seed);
+		m.hello.in_flight = sample_refs(seed);
 		m.hello.host = sample_text(seed);
 		break;
 	case WIRE_WELCOME:
@@ -124,18 +140,15 @@ static inline struct wire_msg sample_msg(uint64_t *seed, enum wire_type type, ui
 		m.ref = sample_ref(seed);
 		break;
 	case WIRE_HEARTBEAT:
-		m.heartbeat.count = sample_below(seed, 5);
-		if (m.heartbeat.count > 0)
-			m.heartbeat.in_flight =
-				fh_calloc(m.heartbeat.count, sizeof *m.heartbeat.in_flight);
-		for (uint32_t i = 0; i < m.heartbeat.count; i++)
-			m.heartbeat.in_flight[i] = sample_ref(seed);
+		m.heartbeat = sample_refs(seed);
 		break;
 	case WIRE_BYE:
 		m.bye.why = sample_below(seed, WIRE_BYE_END);
 		m.bye.text = sample_text(seed);
 		break;
 	case WIRE_DRAIN:
+		m.drain.how = sample_below(seed, WIRE_DRAIN_END);
+		break;
 	case WIRE_TYPE_END:
 		break;
 	}
