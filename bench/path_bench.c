@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 		.limits = CORE_LIMITS_DEFAULT,
 		.store = b.store,
 		.recovery = &recovery,
-		.transport = ours,
+		.local = ours,
 		.env = &b,
 		.now_us = now_us,
 		.wall_ms = wall_ms,

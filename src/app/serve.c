@@ -120,7 +120,7 @@ static const char *workers_broken(void *env)
 static void look_at_start(struct server *s)
 {
 	const char *broken = workers_broken(s);
-	if (!s->agent || dispatch_has_worker(s->dispatch)) {
+	if (!s->agent || dispatch_has_local_worker(s->dispatch)) {
 		announce(s);
 	} else if (broken) {
 		(void)fail(broken);
@@ -233,7 +233,7 @@ static int start_dispatch(struct server *s, const struct store_recovery *recover
 	if (s->options->slots > 0) {
 		if (transport_inproc_pair(TRANSPORT_QUEUE, &s->dispatcher_end, &s->worker_end))
 			return FH_ENOMEM;
-		config.transport = s->dispatcher_end;
+		config.local = s->dispatcher_end;
 	}
 	return dispatch_new(&config, &s->dispatch);
 }

@@ -20,6 +20,9 @@
 static void send(struct core *c, struct task *t)
 {
 	task_move(c, t, PHASE_LEASED);
+	struct session *s = worker_session(c, t->session);
+	t->sent_no = ++s->sent;
+	t->beat = s->beat;
 	action_add_task(c, CORE_DO_ASSIGN, t)->assign.ahead = t->ahead;
 }
 
@@ -46,7 +49,8 @@ static void assign(struct core *c, const struct choice *choice)
 void attempt_assign_all(struct core *c)
 {
 	struct choice choice;
-	while (!c->draining && c->turn_count > 0 && c->ready_count > 0 && action_room(c)) {
+	while (!c->draining && !c->hold_until_us && c->turn_count > 0 && c->ready_count > 0 &&
+	       action_room(c)) {
 		if (!policy_fair_next(c, &choice))
 			return;
 		assign(c, &choice);

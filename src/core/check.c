@@ -139,7 +139,7 @@ static void check_lanes(const struct core *c)
 		turns++;
 	FH_ASSERT_CMP(turns, ==, c->turn_count);
 	FH_ASSERT_CMP(waiting, ==, c->phase_count[PHASE_WAITING]);
-	FH_ASSERT_CMP(promised, ==, c->promised);
+	FH_ASSERT_CMP(promised + c->adoptions, ==, c->promised);
 	FH_ASSERT_CMP(promised, <=, c->free_count + c->freed_count);
 }
 
@@ -159,10 +159,10 @@ static void check_session(const struct core *c, const struct session *s)
 	FH_ASSERT_CMP(running, ==, s->running);
 	FH_ASSERT_CMP(s->lengthy, <=, s->slots);
 	FH_ASSERT_CMP(s->running, <=, s->slots);
-	FH_ASSERT_CMP(s->ahead, <=, (uint64_t)s->slots * c->limits.ahead_per_slot);
 	FH_ASSERT_CMP(s->assigned, <=, s->granted);
-	bool can_take = s->assigned < s->granted && (s->lengthy + s->ahead < s->slots ||
-						     s->ahead < worker_session_ahead_max(c, s));
+	bool can_take =
+		!s->pauses && s->assigned < s->granted &&
+		(s->lengthy + s->ahead < s->slots || s->ahead < worker_session_ahead_max(c, s));
 	FH_ASSERT_CMP(list_empty(&s->ready), ==, !can_take);
 	FH_ASSERT_CMP(list_empty(&s->contact), ==, s->immortal);
 }
@@ -187,7 +187,7 @@ static uint32_t check_pool(const struct core *c, const struct pool *p)
 static void check_sessions(const struct core *c)
 {
 	uint32_t open = 0, in_pools = 0, ready = 0, in_flight = 0;
-	for (uint32_t i = 0; i < c->limits.sessions_max; i++) {
+	for (uint32_t i = 0; i < c->sessions_touched; i++) {
 		const struct session *s = &c->sessions[i];
 		if (!s->open)
 			continue;

@@ -21,14 +21,6 @@ static int take_memory(struct core *c)
 	return 0;
 }
 
-/* In a small window no lane may wait with so many tasks that another one never gets a place. */
-static uint32_t lane_limit(const struct core_limits *limits)
-{
-	uint32_t share = limits->window_max / limits->lanes_max;
-	uint32_t limit = limits->lane_max < share ? limits->lane_max : share;
-	return limit > 0 ? limit : 1;
-}
-
 int core_new(const struct core_limits *limits, const struct core_start *start,
 	     struct core **ret_core)
 {
@@ -38,7 +30,7 @@ int core_new(const struct core_limits *limits, const struct core_start *start,
 	if (!c)
 		return FH_ENOMEM;
 	c->limits = *limits;
-	c->lane_limit = lane_limit(limits);
+	c->lane_limit = limits->lane_max;
 	c->generation = start->generation;
 	c->now_us = start->now_us;
 	c->drain_from_us = start->now_us;
@@ -46,12 +38,14 @@ int core_new(const struct core_limits *limits, const struct core_start *start,
 	c->live_bytes = start->live_bytes;
 	c->next_due_us = start->next_due_us;
 	c->next_expiry_us = start->next_expiry_us;
+	c->hold_until_us = start->hold_until_us;
 	c->free_count = limits->window_max;
 	list_init(&c->free);
 	list_init(&c->freed);
 	list_init(&c->orphans);
 	list_init(&c->turns);
 	list_init(&c->pools);
+	list_init(&c->pools_free);
 	list_init(&c->contacts);
 	if (take_memory(c)) {
 		core_free(&c);
@@ -122,11 +116,13 @@ void core_counts(const struct core *c, struct core_counts *ret_counts)
 		.retries = c->retries,
 		.lost = c->lost,
 	};
-	for (uint32_t i = 0; i < c->limits.sessions_max; i++) {
+	for (uint32_t i = 0; i < c->sessions_touched; i++) {
 		const struct session *s = &c->sessions[i];
 		if (!s->open)
 			continue;
 		uint64_t taken = (uint64_t)s->lengthy + s->ahead;
+		if (s->immortal)
+			ret_counts->leased_here += (uint32_t)taken;
 		ret_counts->slots += s->slots;
 		ret_counts->slots_busy += taken < s->slots ? (uint32_t)taken : s->slots;
 	}

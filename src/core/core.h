@@ -23,6 +23,9 @@ struct core_start {
 	uint64_t live, live_bytes;	     /* what the store holds that is not final */
 	int64_t next_due_us, next_expiry_us; /* 0: none */
 	int64_t now_us;
+	/* Until then nothing is handed out: workers of the time before may come back with what they
+	 * run. 0: nobody may. */
+	int64_t hold_until_us;
 };
 
 /* All memory is taken here. FH_ENOMEM. */
@@ -34,9 +37,9 @@ void core_free(struct core **c);
 int core_recover_lane(struct core *c, uint32_t account, uint32_t class_ix,
 		      int32_t top_priority) FH_MUST_USE;
 
-/* One step. `now_us` never goes back. `out` is cleared first. */
-void core_step(struct core *c, const struct core_event *event, int64_t now_us,
-	       struct core_actions *out);
+/* One step. `now_us` never goes back. `out` is cleared first. Of the event only what says so is
+ * written. */
+void core_step(struct core *c, struct core_event *event, int64_t now_us, struct core_actions *out);
 
 /* When to step with TICKED at the latest; INT64_MAX: no need. */
 int64_t core_next_us(const struct core *c);
@@ -56,7 +59,7 @@ bool core_find(const struct core *c, struct fh_id id, struct core_view *ret_view
 
 struct core_counts {
 	uint64_t live, live_bytes;
-	uint32_t window, running, leased, sessions, slots, slots_busy;
+	uint32_t window, running, leased, leased_here, sessions, slots, slots_busy;
 	uint64_t stale, retries, lost; /* totals since the start */
 };
 

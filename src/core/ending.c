@@ -60,7 +60,9 @@ void ending_failed(struct core *c, struct task *t, enum task_reason reason, bool
 
 void ending_lost(struct core *c, struct task *t)
 {
-	t->losses++;
+	if (!t->blameless)
+		t->losses++;
+	t->blameless = false;
 	c->lost++;
 	if (t->cancel_asked) {
 		ending_final(c, t, TASK_CANCELLED, REASON_CANCELLED, false);

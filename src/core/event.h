@@ -41,8 +41,16 @@ enum core_event_kind {
 	CORE_EV_STORED,	   /* ... they are (or the store refused the call) */
 	CORE_EV_CLAIMED,   /* the backlog's next tasks */
 	CORE_EV_SESSION_OPENED,
+	CORE_EV_SESSION_RESUMED, /* the same worker came back over a new connection; HELD follows */
+	CORE_EV_SESSION_CLASSES, /* what it can run has changed */
+	CORE_EV_SESSION_PAUSED,	 /* nothing more is assigned to it, until this is over */
+	CORE_EV_SESSION_LEFT,	 /* in order: what it still had goes on elsewhere */
 	CORE_EV_SESSION_LOST,
-	CORE_EV_HEARD, /* any message of a session, when no other event carries it */
+	CORE_EV_HEARD,		/* any message of a session, when no other event carries it */
+	CORE_EV_HELD,		/* what a worker says that it holds */
+	CORE_EV_ADOPTION_ASKED, /* a worker of an earlier generation still holds so many tasks */
+	CORE_EV_ADOPTED,	/* ... these of them, which the store has given */
+	CORE_EV_HOLD_OVER,	/* all workers of the time before the start are back */
 	CORE_EV_CREDITED,
 	CORE_EV_STARTED,      /* a worker says that a child has begun a task */
 	CORE_EV_FINISHED,     /* a worker says how an attempt ended */
@@ -81,8 +89,57 @@ struct core_ev_claimed {
 struct core_ev_session_opened {
 	uint32_t session; /* < sessions_max, free */
 	uint32_t slots;
-	uint64_t classes; /* mask of the classes that it can run */
-	bool immortal;	  /* in-process: it dies only with us */
+	uint64_t classes;      /* mask of the classes that it can run */
+	struct fh_id instance; /* of the worker */
+	bool immortal;	       /* in-process: it dies only with us */
+	bool pull;	       /* it asks for what it can begin; else it is given tasks by load */
+};
+
+struct core_ev_session_classes {
+	uint32_t session;
+	uint64_t classes;
+};
+
+enum core_pause {
+	CORE_PAUSE_AWAY = 1,	/* it has no connection */
+	CORE_PAUSE_ORDERED = 2, /* an operator has said so */
+};
+
+struct core_ev_session_paused {
+	uint32_t session;
+	enum core_pause why;
+	bool over;
+};
+
+/* The list may come in several events. What the worker names and does not hold by our book is
+ * answered with STALE; what it holds by our book and does not name is taken from it: at once after
+ * RESUMED, else when it is missing for the second time and its ASSIGN must have come. */
+struct core_ev_held {
+	uint32_t session;
+	const struct wire_ref *refs;
+	uint32_t count;	   /* <= CORE_HELD_MAX */
+	uint64_t received; /* ASSIGNs of this connection that the worker has got */
+	bool resumed;	   /* the list behind RESUMED */
+	bool first, last;
+};
+
+/* How many of them may be taken from the store: the places that are kept for them. */
+struct core_ev_adoption_asked {
+	uint32_t count;
+	uint32_t ret_count; /* written by the core */
+};
+
+/* Tasks of an earlier generation that run on this worker: taken from the store with the tokens that
+ * the worker has for them (`specs`), or in the window already (`refs`). They stay under those
+ * tokens. What does not fit is answered with STALE. */
+struct core_ev_adopted {
+	uint32_t session;
+	uint32_t promised;	 /* places kept that are free again now */
+	struct core_spec *specs; /* `ref` is written */
+	const struct task_token *tokens;
+	uint32_t count; /* <= CORE_HELD_MAX */
+	const struct wire_ref *refs;
+	uint32_t ref_count; /* <= CORE_HELD_MAX */
 };
 
 struct core_ev_credited {
@@ -125,13 +182,18 @@ struct core_event {
 		struct core_ev_stored stored;
 		struct core_ev_claimed claimed;
 		struct core_ev_session_opened opened;
+		struct core_ev_session_classes classes;
+		struct core_ev_session_paused paused;
+		struct core_ev_held held;
+		struct core_ev_adoption_asked adoption;
+		struct core_ev_adopted adopted;
 		struct core_ev_credited credited;
 		struct core_ev_attempt attempt;
 		struct core_ev_ref ref;
 		struct core_ev_cancel cancel;
 		struct core_ev_dropped dropped;
 		int64_t wall_step_us; /* WALL_COMPARED: it was set forward by so much; or back */
-		uint32_t session;     /* SESSION_LOST, HEARD */
+		uint32_t session;     /* SESSION_RESUMED, _LEFT, _LOST, HEARD */
 		uint32_t function;    /* FUNCTION_FORGOTTEN */
 	};
 };

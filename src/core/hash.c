@@ -29,6 +29,7 @@ static uint64_t mix_task(uint64_t hash, const struct task *t)
 	hash = mix(hash, (uint64_t)t->started_us);
 	hash = mix(hash, (uint64_t)t->due_us);
 	hash = mix(hash, (uint64_t)t->attempt << 32 | t->timeout_ms);
+	hash = mix(hash, t->sent_no << 32 | t->beat);
 	hash = mix(hash, t->cancel_waits ? t->cancel_request + 1 : 0);
 	return mix(hash, (uint64_t)t->at_most_once | (uint64_t)t->started_once << 1 |
 				 (uint64_t)t->ahead << 2 | (uint64_t)t->reported << 3 |
@@ -56,7 +57,9 @@ static uint64_t mix_session(uint64_t hash, const struct core *c, const struct se
 	hash = mix(hash, s->assigned);
 	hash = mix(hash, (uint64_t)s->heard_us);
 	hash = mix(hash, s->pool->classes);
-	hash = mix(hash, (uint64_t)s->load << 1 | s->immortal);
+	hash = mix(hash, s->sent);
+	hash = mix(hash, (uint64_t)s->beat << 32 | s->pauses);
+	hash = mix(hash, (uint64_t)s->load << 2 | (uint64_t)s->pull << 1 | s->immortal);
 	return mix_list(hash, c, &s->in_flight);
 }
 
@@ -73,7 +76,7 @@ uint64_t core_hash(const struct core *c)
 		hash = mix_lane(hash, c, &c->lanes[i]);
 	list_for_each (link, &c->turns)
 		hash = mix(hash, lane_index(c, list_entry(link, struct lane, turn)));
-	for (uint32_t i = 0; i < c->limits.sessions_max; i++)
+	for (uint32_t i = 0; i < c->sessions_touched; i++)
 		if (c->sessions[i].open)
 			hash = mix_session(mix(hash, i), c, &c->sessions[i]);
 	for (uint32_t i = 0; i < c->limits.functions_max; i++)
@@ -84,6 +87,7 @@ uint64_t core_hash(const struct core *c)
 	hash = mix(hash, (uint64_t)c->next_due_us);
 	hash = mix(hash, (uint64_t)c->next_expiry_us);
 	hash = mix(hash, (uint64_t)c->paused_us);
+	hash = mix(hash, (uint64_t)c->hold_until_us);
 	hash = mix(hash, c->drained);
 	hash = mix(hash, c->drain_per_s);
 	return mix(hash, (uint64_t)c->draining | (uint64_t)c->expiring << 1);

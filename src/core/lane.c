@@ -12,6 +12,20 @@
 #include "base/assert.h"
 #include "core/state.h"
 
+enum { LANES_LEAST = 8 }; /* for which there is room from the beginning */
+
+/* In a small window, or beside many others, no lane may wait with so many tasks that another one
+ * never gets a place. What is too much now goes back at the end of the step. */
+static void share_window(struct core *c)
+{
+	uint32_t lanes = c->limits.lanes_max < LANES_LEAST ? c->limits.lanes_max : LANES_LEAST;
+	if (c->lane_count > lanes)
+		lanes = c->lane_count;
+	uint32_t share = c->limits.window_max / lanes;
+	uint32_t limit = c->limits.lane_max < share ? c->limits.lane_max : share;
+	c->lane_limit = limit > 0 ? limit : 1;
+}
+
 struct lane *lane_get(struct core *c, uint32_t account, uint32_t class_ix)
 {
 	for (uint32_t i = 0; i < c->lane_count; i++)
@@ -24,6 +38,7 @@ struct lane *lane_get(struct core *c, uint32_t account, uint32_t class_ix)
 	*l = (struct lane){ .account = account, .class_ix = class_ix };
 	queue_init(&l->queue);
 	list_init(&l->turn);
+	share_window(c);
 	return l;
 }
 
@@ -203,7 +218,9 @@ static uint64_t wanted_bytes(const struct core *c, const struct lane *l)
 
 void lane_claim_all(struct core *c)
 {
-	for (uint32_t i = 0; i < c->lane_count && !c->draining; i++) {
+	if (c->draining || c->hold_until_us)
+		return;
+	for (uint32_t i = 0; i < c->lane_count; i++) {
 		struct lane *l = &c->lanes[i];
 		uint32_t count = wanted(c, l);
 		if (count == 0)

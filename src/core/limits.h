@@ -24,18 +24,19 @@ struct core_limits {
 
 /* lane_max: 20,000 tasks/s through one lane mean a refill of half a lane every 50 ms.
  * live_max, live_bytes_max: the API's default limits. */
-#define CORE_LIMITS_DEFAULT                                                                        \
-	{                                                                                          \
-		.window_max = 32768, .lane_max = 2048, .lane_bytes_max = 16 << 20, .lanes_max = 8, \
-		.sessions_max = 64, .functions_max = 4096, .live_max = 1000000,                    \
-		.live_bytes_max = UINT64_C(4) << 30, .ahead_per_slot = 32, .losses_max = 10,       \
-		.short_us = 1000, .liveness_us = 4000000, .tick_gap_us = 1000000,                  \
-		.backstop_us = 15000000,                                                           \
+#define CORE_LIMITS_DEFAULT                                                                     \
+	{                                                                                       \
+		.window_max = 32768, .lane_max = 2048, .lane_bytes_max = 16 << 20,              \
+		.lanes_max = CORE_CLASSES_MAX, .sessions_max = 16384, .functions_max = 4096,    \
+		.live_max = 1000000, .live_bytes_max = UINT64_C(4) << 30, .ahead_per_slot = 32, \
+		.losses_max = 10, .short_us = 1000, .liveness_us = 4000000,                     \
+		.tick_gap_us = 1000000, .backstop_us = 15000000,                                \
 	}
 
 enum {
 	CORE_CLASSES_MAX = 64,	 /* one bit each in a session's mask */
 	CORE_ACTIONS_MAX = 1024, /* of one step; what does not fit comes with the next */
+	CORE_HELD_MAX = 256,	 /* entries of one event's list */
 };
 
 #endif

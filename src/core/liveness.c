@@ -41,7 +41,7 @@ void liveness_check(struct core *c)
 		if (lease_now(c) - s->heard_us < c->limits.liveness_us || !action_room(c))
 			return;
 		action_add(c, CORE_DO_CLOSE_SESSION)->session = worker_session_number(c, s);
-		worker_session_lose(c, s);
+		worker_session_lose(c, s, false);
 	}
 }
 

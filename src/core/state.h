@@ -27,6 +27,7 @@ struct core {
 	uint64_t random;	  /* of the current event */
 	struct core_actions *out; /* of the current step; NULL between steps */
 	bool stepped, draining;
+	int64_t hold_until_us; /* 0: not held, see core_start */
 
 	/* task.c: the window. Places that were never used are not in a list yet. */
 	struct task *tasks;
@@ -40,14 +41,16 @@ struct core {
 	/* lane.c */
 	struct lane *lanes;
 	uint32_t lane_count;
-	uint32_t promised; /* places of all claims on their way */
-	struct list turns; /* lanes with waiting tasks, next one first (policy_fair.c) */
+	uint32_t promised;  /* places of all claims and adoptions on their way */
+	uint32_t adoptions; /* ... of adoptions */
+	struct list turns;  /* lanes with waiting tasks, next one first (policy_fair.c) */
 	uint32_t turn_count;
 
 	/* worker.c, liveness.c */
 	struct session *sessions;
 	struct pool *pool_table;
-	struct list pools;
+	struct list pools, pools_free;
+	uint32_t sessions_touched, pools_touched; /* those from here on were never used */
 	uint32_t session_count, ready_count;
 	uint32_t next_serial;
 	struct list contacts; /* sessions, the longest silent first */

@@ -9,6 +9,7 @@
 #include "core/core.h"
 #include "core/deadline.h"
 #include "core/ending.h"
+#include "core/held.h"
 #include "core/liveness.h"
 #include "core/state.h"
 
@@ -52,14 +53,31 @@ static void heard(struct core *c, uint32_t session)
 	liveness_heard(c, worker_session(c, session));
 }
 
-static void handle_session(struct core *c, const struct core_event *ev)
+static void handle_session(struct core *c, struct core_event *ev)
 {
 	switch (ev->kind) {
 	case CORE_EV_SESSION_OPENED:
 		worker_session_open(c, &ev->opened);
 		break;
+	case CORE_EV_SESSION_RESUMED:
+		heard(c, ev->session);
+		worker_session_resume(c, worker_session(c, ev->session));
+		break;
+	case CORE_EV_SESSION_CLASSES:
+		worker_session_classes(c, &ev->classes);
+		break;
+	case CORE_EV_SESSION_PAUSED:
+		worker_session_pause(c, &ev->paused);
+		break;
+	case CORE_EV_SESSION_LEFT:
+		worker_session_lose(c, worker_session(c, ev->session), true);
+		break;
 	case CORE_EV_SESSION_LOST:
-		worker_session_lose(c, worker_session(c, ev->session));
+		worker_session_lose(c, worker_session(c, ev->session), false);
+		break;
+	case CORE_EV_HELD:
+		heard(c, ev->held.session);
+		held_listed(c, &ev->held);
 		break;
 	case CORE_EV_HEARD:
 		heard(c, ev->session);
@@ -76,12 +94,18 @@ static void handle_session(struct core *c, const struct core_event *ev)
 		heard(c, ev->attempt.session);
 		attempt_finished(c, &ev->attempt);
 		break;
+	case CORE_EV_ADOPTION_ASKED:
+		held_adoption_asked(c, &ev->adoption);
+		break;
+	case CORE_EV_ADOPTED:
+		held_adopted(c, &ev->adopted);
+		break;
 	default:
 		FH_UNREACHABLE("an event that is not in the vocabulary");
 	}
 }
 
-static void handle(struct core *c, const struct core_event *ev)
+static void handle(struct core *c, struct core_event *ev)
 {
 	switch (ev->kind) {
 	case CORE_EV_CONTINUED:
@@ -115,6 +139,9 @@ static void handle(struct core *c, const struct core_event *ev)
 	case CORE_EV_WALL_COMPARED:
 		deadline_wall_compared(c, ev->wall_step_us);
 		break;
+	case CORE_EV_HOLD_OVER:
+		c->hold_until_us = 0;
+		break;
 	case CORE_EV_FUNCTION_FORGOTTEN:
 		function_forget(c, ev->function);
 		break;
@@ -135,8 +162,7 @@ static void settle_places(struct core *c)
 	c->freed_count = 0;
 }
 
-void core_step(struct core *c, const struct core_event *event, int64_t now_us,
-	       struct core_actions *out)
+void core_step(struct core *c, struct core_event *event, int64_t now_us, struct core_actions *out)
 {
 	out->count = 0;
 	out->more = false;
@@ -146,6 +172,8 @@ void core_step(struct core *c, const struct core_event *event, int64_t now_us,
 	liveness_clock(c, now_us);
 	c->now_us = now_us;
 	settle_places(c);
+	if (c->hold_until_us <= now_us)
+		c->hold_until_us = 0;
 
 	handle(c, event);
 	attempt_judge_orphans(c);
@@ -160,6 +188,8 @@ int64_t core_next_us(const struct core *c)
 {
 	if (!c->stepped)
 		return c->now_us;
-	int64_t deadline = deadline_next_us(c), liveness = liveness_next_us(c);
-	return deadline < liveness ? deadline : liveness;
+	int64_t next_us = deadline_next_us(c), liveness = liveness_next_us(c);
+	if (liveness < next_us)
+		next_us = liveness;
+	return c->hold_until_us && c->hold_until_us < next_us ? c->hold_until_us : next_us;
 }

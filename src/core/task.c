@@ -34,7 +34,7 @@ static const uint16_t allowed[PHASE_COUNT] = {
 	[PHASE_STARTING] = TO(LEASED) | TO(WAITING) | TO(ENDING),
 	[PHASE_LEASED] = TO(RUNNING) | TO(ORPHANED) | TO(ENDING) | TO(PAUSING) | TO(RETURNING),
 	[PHASE_RUNNING] = TO(ORPHANED) | TO(ENDING) | TO(PAUSING) | TO(RETURNING),
-	[PHASE_ORPHANED] = TO(ENDING) | TO(RETURNING),
+	[PHASE_ORPHANED] = TO(ENDING) | TO(RETURNING) | TO(LEASED),
 	[PHASE_ENDING] = TO(FREE),
 	[PHASE_PAUSING] = TO(FREE),
 	[PHASE_RETURNING] = TO(WAITING) | TO(ENDING),
@@ -168,7 +168,7 @@ static void enter(struct core *c, struct task *t, enum phase from)
 	}
 }
 
-void task_move(struct core *c, struct task *t, enum phase to)
+static void change_phase(struct core *c, struct task *t, enum phase to)
 {
 	enum phase from = (enum phase)t->phase;
 	FH_ASSERT(task_move_allowed(from, to));
@@ -178,6 +178,19 @@ void task_move(struct core *c, struct task *t, enum phase to)
 		c->phase_count[from]--;
 	if (to != PHASE_FREE)
 		c->phase_count[to]++;
+}
+
+void task_move(struct core *c, struct task *t, enum phase to)
+{
+	enum phase from = (enum phase)t->phase;
+	change_phase(c, t, to);
 	enter(c, t, from);
+	deadline_follow(c, t);
+}
+
+void task_adopt(struct core *c, struct task *t, struct session *s)
+{
+	change_phase(c, t, PHASE_LEASED);
+	worker_session_adopt(c, s, t);
 	deadline_follow(c, t);
 }

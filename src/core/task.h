@@ -15,6 +15,7 @@
 #include "wire/msg.h"
 
 struct core;
+struct session;
 
 /*                  owned by             deadline
  *   FREE           the free places      -
@@ -51,6 +52,8 @@ struct task {
 	int64_t started_us;	   /* RUNNING */
 	int64_t due_us;		   /* PAUSING: when it may be tried again */
 	uint64_t cancel_request;   /* who waits for its cancellation, if cancel_waits */
+	uint64_t sent_no;	   /* LEASED, RUNNING: how many ASSIGNs its session had then */
+	uint32_t beat;		   /* ... the last list of its session that named it */
 	uint32_t lane;
 	uint32_t session, session_serial; /* who has it, or had it last; CORE_NO_SESSION */
 	uint32_t function, bytes;
@@ -64,6 +67,7 @@ struct task {
 	bool at_most_once;
 	bool started_once; /* its start is recorded: the backlog must not get it back */
 	bool ahead;	   /* STARTING, LEASED, RUNNING: counted as short */
+	bool blameless;	   /* ORPHANED: its worker did not die of it, nor could it */
 	bool reported;	   /* ENDING, PAUSING, RETURNING: the session waits for an ACK */
 	bool cancel_asked; /* it shall not be tried again */
 	bool cancel_waits;
@@ -96,6 +100,9 @@ struct task *task_find(const struct core *c, struct fh_id id);
  * given out again in the next step at the earliest, so that within one step a ref means one task.
  */
 void task_move(struct core *c, struct task *t, enum phase to);
+
+/* WAITING or ORPHANED to LEASED without an ASSIGN: `s` has it already, under t->token. */
+void task_adopt(struct core *c, struct task *t, struct session *s);
 
 /* Whether the table allows the move; for tests and docs. */
 bool task_move_allowed(enum phase from, enum phase to);

@@ -4,6 +4,7 @@
  *  - open: the session joins the pool of its classes; with its first credit it is ready
  *  - take / drop: counts, then the session moves to the bucket of its new load
  *  - lose: what it has become orphans, which the step judges
+ *  - resume: the same worker over a new connection; held.c compares what it holds
  *
  * Credit that is granted beyond reason changes nothing: slots bound what is in flight. */
 #include "core/worker.h"
@@ -39,6 +40,8 @@ uint64_t worker_session_ahead_max(const struct core *c, const struct session *s)
 static unsigned load_of(const struct core *c, const struct session *s)
 {
 	uint64_t n = (uint64_t)s->lengthy + s->ahead;
+	if (s->pull) /* in the order of asking */
+		return n < s->slots ? 0 : LOAD_FREE;
 	if (n < s->slots)
 		return (unsigned)(n * LOAD_FREE / s->slots);
 	uint64_t beyond = (n - s->slots) * (LOAD_COUNT - LOAD_FREE) /
@@ -57,14 +60,19 @@ static void unlist(struct core *c, struct session *s)
 		s->pool->loads &= ~(1u << s->load);
 }
 
+static bool can_take(const struct core *c, const struct session *s)
+{
+	if (s->pauses || s->granted <= s->assigned || s->slots == 0)
+		return false;
+	return (uint64_t)s->lengthy + s->ahead < s->slots ||
+	       s->ahead < worker_session_ahead_max(c, s);
+}
+
 /* Puts the session where its counts say that it belongs. */
 static void relist(struct core *c, struct session *s)
 {
 	unlist(c, s);
-	if (s->granted <= s->assigned || s->slots == 0)
-		return;
-	if ((uint64_t)s->lengthy + s->ahead >= s->slots &&
-	    s->ahead >= worker_session_ahead_max(c, s))
+	if (!can_take(c, s))
 		return;
 	s->load = (uint8_t)load_of(c, s);
 	list_push_back(&s->pool->by_load[s->load], &s->ready);
@@ -74,22 +82,32 @@ static void relist(struct core *c, struct session *s)
 
 static struct pool *pool_join(struct core *c, uint64_t classes)
 {
-	struct pool *unused = NULL;
-	for (uint32_t i = 0; i < c->limits.sessions_max; i++) {
-		struct pool *p = &c->pool_table[i];
-		if (p->sessions > 0 && p->classes == classes) {
+	list_for_each (link, &c->pools) {
+		struct pool *p = list_entry(link, struct pool, link);
+		if (p->classes == classes) {
 			p->sessions++;
 			return p;
 		}
-		if (p->sessions == 0 && !unused)
-			unused = p;
 	}
-	FH_ASSERT(unused != NULL);
-	*unused = (struct pool){ .classes = classes, .sessions = 1 };
+	struct list *unused = list_pop_front(&c->pools_free);
+	struct pool *p =
+		unused ? list_entry(unused, struct pool, link) : &c->pool_table[c->pools_touched++];
+	FH_ASSERT_CMP(c->pools_touched, <=, c->limits.sessions_max);
+	*p = (struct pool){ .classes = classes, .sessions = 1 };
 	for (unsigned i = 0; i < LOAD_COUNT; i++)
-		list_init(&unused->by_load[i]);
-	list_push_back(&c->pools, &unused->link);
-	return unused;
+		list_init(&p->by_load[i]);
+	list_push_back(&c->pools, &p->link);
+	return p;
+}
+
+static void pool_leave(struct core *c, struct session *s)
+{
+	struct pool *p = s->pool;
+	s->pool = NULL;
+	if (--p->sessions > 0)
+		return;
+	list_remove(&p->link);
+	list_push_back(&c->pools_free, &p->link);
 }
 
 void worker_session_open(struct core *c, const struct core_ev_session_opened *ev)
@@ -97,9 +115,13 @@ void worker_session_open(struct core *c, const struct core_ev_session_opened *ev
 	FH_ASSERT_CMP(ev->session, <, c->limits.sessions_max);
 	struct session *s = &c->sessions[ev->session];
 	FH_ASSERT(!s->open);
+	if (ev->session >= c->sessions_touched)
+		c->sessions_touched = ev->session + 1;
 	*s = (struct session){
 		.open = true,
 		.immortal = ev->immortal,
+		.pull = ev->pull,
+		.instance = ev->instance,
 		.serial = ++c->next_serial,
 		.slots = ev->slots,
 		.pool = pool_join(c, ev->classes),
@@ -111,26 +133,63 @@ void worker_session_open(struct core *c, const struct core_ev_session_opened *ev
 	liveness_heard(c, s);
 }
 
-void worker_session_lose(struct core *c, struct session *s)
+/* Nothing has left for the worker: the task starts elsewhere, once its start is stored. */
+static void detach_starting(struct core *c, struct task *t)
+{
+	worker_session_drop(c, t);
+	t->session = CORE_NO_SESSION;
+}
+
+void worker_session_lose(struct core *c, struct session *s, bool in_order)
 {
 	list_for_each_safe (link, &s->in_flight) {
 		struct task *t = list_entry(link, struct task, link);
 		if (t->phase == PHASE_STARTING) {
-			/* Nothing has left for the worker: it starts elsewhere, once stored. */
-			worker_session_drop(c, t);
-			t->session = CORE_NO_SESSION;
+			detach_starting(c, t);
 		} else {
+			t->blameless = in_order;
 			task_move(c, t, PHASE_ORPHANED);
 		}
 	}
 	FH_ASSERT(s->lengthy == 0 && s->ahead == 0 && s->running == 0);
 	unlist(c, s);
 	list_remove(&s->contact);
-	if (--s->pool->sessions == 0)
-		list_remove(&s->pool->link);
-	s->pool = NULL;
+	pool_leave(c, s);
 	s->open = false;
 	c->session_count--;
+}
+
+void worker_session_resume(struct core *c, struct session *s)
+{
+	list_for_each_safe (link, &s->in_flight) {
+		struct task *t = list_entry(link, struct task, link);
+		if (t->phase == PHASE_STARTING)
+			detach_starting(c, t);
+	}
+	s->granted = s->assigned = s->sent = 0;
+	s->pauses &= (uint8_t)~CORE_PAUSE_AWAY;
+	relist(c, s);
+}
+
+void worker_session_classes(struct core *c, const struct core_ev_session_classes *ev)
+{
+	struct session *s = worker_session(c, ev->session);
+	if (s->pool->classes == ev->classes)
+		return;
+	unlist(c, s);
+	pool_leave(c, s);
+	s->pool = pool_join(c, ev->classes);
+	relist(c, s);
+}
+
+void worker_session_pause(struct core *c, const struct core_ev_session_paused *ev)
+{
+	struct session *s = worker_session(c, ev->session);
+	if (ev->over)
+		s->pauses &= (uint8_t)~ev->why;
+	else
+		s->pauses |= (uint8_t)ev->why;
+	relist(c, s);
 }
 
 void worker_session_credit(struct core *c, const struct core_ev_credited *ev)
@@ -148,6 +207,19 @@ void worker_session_take(struct core *c, struct task *t)
 	FH_ASSERT_CMP(s->assigned, <, s->granted);
 	t->session_serial = s->serial;
 	s->assigned++;
+	if (t->ahead)
+		s->ahead++;
+	else
+		s->lengthy++;
+	list_push_back(&s->in_flight, &t->link);
+	relist(c, s);
+}
+
+void worker_session_adopt(struct core *c, struct session *s, struct task *t)
+{
+	t->session = worker_session_number(c, s);
+	t->session_serial = s->serial;
+	t->ahead = s->lengthy == s->slots;
 	if (t->ahead)
 		s->ahead++;
 	else

@@ -35,13 +35,17 @@ struct pool {
 
 struct session {
 	bool open;
-	bool immortal;
+	bool immortal, pull;
+	uint8_t pauses;	 /* mask of enum core_pause */
 	uint8_t load;	 /* which list of the pool it is in, if any */
 	uint32_t serial; /* tells apart the sessions that have had this number */
 	uint32_t slots;
 	uint32_t lengthy, ahead; /* tasks in flight: one slot each; short, several a slot */
 	uint32_t running;	 /* of both */
 	uint64_t granted, assigned;
+	uint64_t sent; /* ASSIGNs over its present connection */
+	uint32_t beat; /* lists of what it holds so far */
+	struct fh_id instance;
 	int64_t heard_us;      /* on the lease clock, see liveness.h */
 	struct list contact;   /* in core.contacts unless immortal */
 	struct list ready;     /* in a list of its pool while it can take something */
@@ -55,14 +59,23 @@ uint32_t worker_session_number(const struct core *c, const struct session *s);
 
 void worker_session_open(struct core *c, const struct core_ev_session_opened *ev);
 
-/* Its tasks become orphans, then it is closed. */
-void worker_session_lose(struct core *c, struct session *s);
+/* Its tasks become orphans, then it is closed. `in_order`: it has left, so nothing is to blame. */
+void worker_session_lose(struct core *c, struct session *s, bool in_order);
+
+/* It starts over with credit, as after a HELLO; what was about to be sent to it goes elsewhere. */
+void worker_session_resume(struct core *c, struct session *s);
+
+void worker_session_classes(struct core *c, const struct core_ev_session_classes *ev);
+void worker_session_pause(struct core *c, const struct core_ev_session_paused *ev);
 
 void worker_session_credit(struct core *c, const struct core_ev_credited *ev);
 
 /* For task_move(): the task takes capacity of t->session, and gives it up. */
 void worker_session_take(struct core *c, struct task *t);
 void worker_session_drop(struct core *c, struct task *t);
+
+/* It had the task already when it came: no credit is used. */
+void worker_session_adopt(struct core *c, struct session *s, struct task *t);
 
 /* A child has begun the task: counts what runs, which is never more than the slots. False if that
  * cannot be: the worker is wrong. */

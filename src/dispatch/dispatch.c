@@ -295,8 +295,11 @@ int dispatch_run(struct dispatch *d)
 		finish_flush(d);
 		return 0;
 	}
-	if (d->config.transport && transport_poll(d->config.transport, MESSAGES_PER_RUN))
-		dispatch_wake(d);
+	for (int i = 0; i < DOORS; i++)
+		if (d->doors[i].transport &&
+		    transport_poll(d->doors[i].transport, MESSAGES_PER_RUN))
+			dispatch_wake(d);
+	sessions_settle(d);
 	/* What a gateway adds while it is answered waits for the next run. */
 	struct list calls;
 	list_init(&calls);
@@ -347,7 +350,7 @@ bool dispatch_idle(const struct dispatch *d)
 {
 	struct core_counts counts;
 	core_counts(d->core, &counts);
-	return counts.leased == 0 && list_empty(&d->ops) && list_empty(&d->inbox);
+	return counts.leased_here == 0 && list_empty(&d->ops) && list_empty(&d->inbox);
 }
 
 static int recover(struct dispatch *d, const struct store_recovery *r)

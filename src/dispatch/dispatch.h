@@ -24,8 +24,10 @@ struct dispatch_config {
 	struct core_limits limits;
 	struct store *store;		       /* borrowed */
 	const struct store_recovery *recovery; /* borrowed during dispatch_new() */
-	struct transport *transport;	       /* dispatcher's end, borrowed; NULL: no workers */
-	uint32_t default_timeout_ms;	       /* for tasks without a limit of their own; 0: none */
+	/* The dispatcher's ends, borrowed; NULL: none. The worker behind `local` lives in this
+	 * process and dies with it; those behind `remote` come, go and come back. */
+	struct transport *local, *remote;
+	uint32_t default_timeout_ms; /* for tasks without a limit of their own; 0: none */
 	/* Different functions that calls may hold at once, beside those of the window; 0: 16384 */
 	uint32_t call_functions_max;
 	size_t cache_bytes;			  /* recent results kept in memory; 0: 16 MiB */
@@ -45,7 +47,7 @@ struct dispatch_config {
 	void (*log)(void *env, const char *line);
 };
 
-/* Takes over the transport's handler. FH_ENOMEM; FH_ELIMIT: more lanes than the limits allow. */
+/* Takes over the transports' handlers. FH_ENOMEM; FH_ELIMIT: more lanes than the limits allow. */
 int dispatch_new(const struct dispatch_config *config, struct dispatch **ret_dispatch) FH_MUST_USE;
 
 /* Calls that are parked or not begun are done with FH_ECLOSED first; those that the store had under
@@ -67,7 +69,8 @@ int64_t dispatch_next_us(const struct dispatch *d);
  * are told to drain. */
 void dispatch_drain(struct dispatch *d);
 
-/* Nothing runs and nothing waits for the store. */
+/* Nothing runs in this process and nothing waits for the store. What runs elsewhere goes on, and
+ * its workers come back with it. */
 bool dispatch_idle(const struct dispatch *d);
 
 /* The end: what is parked, not begun or comes later is answered with FH_ECLOSED. dispatch_run()
@@ -78,8 +81,8 @@ void dispatch_close(struct dispatch *d);
 /* The store has nothing of ours under way, and no call waits to be answered. */
 bool dispatch_settled(const struct dispatch *d);
 
-/* At least one worker is connected. */
-bool dispatch_has_worker(const struct dispatch *d);
+/* The local worker is connected. */
+bool dispatch_has_local_worker(const struct dispatch *d);
 
 /* Tests and the simulator: checks the core and our own cross-references; aborts if they disagree.
  */

@@ -87,10 +87,28 @@ struct wait {
 	bool unread; /* the store must be asked about some of them */
 };
 
+enum { DOORS = 2 };
+
+/* A transport, and how its messages find us. */
+struct door {
+	struct dispatch *d;
+	struct transport *transport; /* NULL: there is none */
+	bool local;		     /* its worker lives in this process */
+	struct map peers;	     /* peer number -> struct session */
+};
+
+/* A worker, from its HELLO until it has left or was given up. It may be without a connection for a
+ * while; then it comes back, or the core loses it. */
 struct session {
 	bool open;
-	uint64_t peer;
-	struct wire_hello hello;
+	struct door *door;
+	bool connected;
+	uint64_t peer;		 /* while connected */
+	struct wire_hello hello; /* without the list of what it held */
+	int64_t connected_ms;	 /* wall clock of its first HELLO */
+	bool drain_ordered;
+	struct list ending; /* in dispatch.broken: a message could not be sent */
+	uint64_t finished, failed;
 };
 
 enum { FINISH_BATCH = 256 };
@@ -129,7 +147,12 @@ struct dispatch {
 	size_t function_bytes;
 
 	struct session *sessions;
-	struct map peers; /* peer number -> struct session */
+	uint32_t *session_free; /* numbers that were used and are free again */
+	uint32_t session_free_len, sessions_touched;
+	struct map instances; /* of workers -> struct session */
+	struct door doors[DOORS];
+	struct list broken;
+	uint32_t local_sessions;
 
 	struct map cache_ids; /* id -> struct finished */
 	struct list cache;
@@ -235,13 +258,36 @@ void finish_flush(struct dispatch *d);
 /* An end that the store made itself (cancelled, expired in the backlog). */
 void finish_outside(struct dispatch *d, struct fh_id task, struct fh_id group, uint64_t seq);
 
-/* -- session.c */
+/* -- session.c: workers come, are away, and go */
 int sessions_init(struct dispatch *d) FH_MUST_USE;
 void sessions_release(struct dispatch *d);
-void session_perform(struct dispatch *d, const struct core_action *a);
-void session_send(struct dispatch *d, uint32_t session, struct wire_msg *own_msg);
-/* The dispatcher drains: tells the workers, when nothing more is to be sent to them. */
+uint32_t session_number(const struct dispatch *d, const struct session *s);
+/* A HELLO: opens a session, or resumes that of the same worker. Moves what it keeps out of `hello`.
+ */
+void session_hello(struct door *door, uint64_t peer, struct wire_hello *hello);
+/* The connection is gone; the worker may come back. */
+void session_away(struct dispatch *d, struct session *s, const char *why);
+/* It is gone for good: it has left `in_order`, or broken the protocol. */
+void session_end(struct dispatch *d, struct session *s, bool in_order, const char *why);
+/* After CORE_DO_CLOSE_SESSION. */
+void session_given_up(struct dispatch *d, struct session *s);
+/* What it says that it holds; `resumed`: behind the WELCOME of a session that is resumed. */
+void session_held(struct dispatch *d, struct session *s, const struct wire_refs *refs,
+		  uint64_t received, bool resumed);
+/* The dispatcher drains: tells the local worker, when nothing more is to be sent to it. */
 void sessions_drain(struct dispatch *d);
+/* Ends the connections that took no message. Not while actions are performed. */
+void sessions_settle(struct dispatch *d);
+
+/* -- message.c: what workers say, and what is said to them */
+void door_open(struct door *door);
+void door_close(struct door *door);
+/* Closes a connection for what came over it; says why on both sides. `s` may be NULL. */
+void door_refuse(struct door *door, uint64_t peer, struct session *s, const char *why);
+struct fh_id door_key(uint64_t peer);
+void session_perform(struct dispatch *d, const struct core_action *a);
+/* To a session without a connection nothing is sent. */
+void session_send(struct dispatch *d, uint32_t session, struct wire_msg *own_msg);
 
 /* -- cache.c */
 int cache_init(struct dispatch *d) FH_MUST_USE;

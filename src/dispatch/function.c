@@ -168,7 +168,7 @@ static void read_done(struct store_op *op)
 	idle_remove(d, f);
 	for (struct list *l; (l = list_pop_front(&f->calls));)
 		submit_resume(d, list_entry(l, struct call, link));
-	for (uint32_t s = 0; s < d->config.limits.sessions_max; s++)
+	for (uint32_t s = 0; s < d->sessions_touched; s++)
 		if (f->sessions[s / 64] >> (s % 64) & 1)
 			function_send(d, f, s);
 	function_unpin(d, f);

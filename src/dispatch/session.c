@@ -1,10 +1,14 @@
-/* Workers' connections: messages in, messages out.
+/* Workers come, are away for a while, and go.
  *
- * Happy path: HELLO opens a session (WELCOME), CREDIT lets the core assign, STARTED and RESULT
- * become core events. A message is only a claim: the core compares tokens, this file checks who may
- * speak. Failure modes: a message before HELLO, a second HELLO, a type that a worker never sends:
- * the connection is closed with a logged reason; a full or broken connection is a lost session. */
+ * Happy path: HELLO opens a session: the core learns of it, the worker gets WELCOME, and CREDIT
+ * will follow. A connection that is gone is not a worker that is gone: the same worker (by its
+ * instance id) says HELLO over a new one and declares what it still holds; nothing is run again. If
+ * it does not come in time, the core gives it up, as any worker that is silent too long. Failure
+ * modes: a second connection of a worker replaces the first. The worker in this process cannot come
+ * back: its session ends with its connection. What is declared from before a restart of ours is
+ * adopt.c's. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -13,273 +17,289 @@
 
 enum { SLOTS_MAX = 4096 };
 
-static struct fh_id peer_key(uint64_t peer)
-{
-	struct fh_id key = { { 0 } };
-	memcpy(key.b, &peer, sizeof peer);
-	return key;
-}
-
-static uint32_t number_of(const struct dispatch *d, const struct session *s)
+uint32_t session_number(const struct dispatch *d, const struct session *s)
 {
 	return (uint32_t)(s - d->sessions);
 }
 
-static void forget_session(struct dispatch *d, struct session *s)
+/* ---- their numbers ---- */
+
+static struct session *session_new(struct dispatch *d)
 {
-	(void)map_remove(&d->peers, peer_key(s->peer));
-	functions_forget_session(d, number_of(d, s));
+	uint32_t number;
+	if (d->session_free_len > 0)
+		number = d->session_free[--d->session_free_len];
+	else if (d->sessions_touched < d->config.limits.sessions_max)
+		number = d->sessions_touched++;
+	else
+		return NULL;
+	return &d->sessions[number];
+}
+
+static void hello_release(struct wire_hello *h)
+{
+	struct wire_msg m = { .type = WIRE_HELLO, .hello = *h };
+	wire_msg_release(&m);
+	*h = (struct wire_hello){ 0 };
+}
+
+/* Takes over what is kept of it. */
+static void hello_keep(struct session *s, struct wire_hello *h)
+{
+	hello_release(&s->hello);
+	s->hello = *h;
+	s->hello.runtime[sizeof s->hello.runtime - 1] = '\0';
+	s->hello.in_flight = (struct wire_refs){ 0 };
+	*h = (struct wire_hello){ .in_flight = h->in_flight };
+}
+
+static void session_forget(struct dispatch *d, struct session *s)
+{
+	if (s->connected)
+		(void)map_remove(&s->door->peers, door_key(s->peer));
+	(void)map_remove(&d->instances, s->hello.instance);
+	functions_forget_session(d, session_number(d, s));
+	list_remove(&s->ending);
+	if (s->door->local)
+		d->local_sessions--;
+	hello_release(&s->hello);
 	*s = (struct session){ 0 };
+	d->session_free[d->session_free_len++] = session_number(d, s);
+}
+
+/* ---- they come ---- */
+
+static void connect_to(struct session *s, struct door *door, uint64_t peer)
+{
+	s->door = door;
+	s->peer = peer;
+	s->connected = true;
+	if (map_put(&door->peers, door_key(peer), s))
+		fh_assert_fail(__FILE__, __LINE__, "map_put", "peers");
+}
+
+static void send_drain(struct dispatch *d, struct session *s, enum wire_drain_how how)
+{
+	struct wire_msg m = { .type = WIRE_DRAIN, .drain = { how } };
+	session_send(d, session_number(d, s), &m);
+}
+
+static void welcome(struct dispatch *d, struct session *s)
+{
+	struct wire_msg m = { .type = WIRE_WELCOME,
+			      .welcome = { .session = session_number(d, s),
+					   .generation = d->totals.generation } };
+	if (!s->door->local)
+		m.welcome.silence_ms = (uint32_t)(d->config.limits.liveness_us / 1000);
+	session_send(d, session_number(d, s), &m);
+	if (s->drain_ordered)
+		send_drain(d, s, WIRE_DRAIN_STAY);
+}
+
+/* "lab7, 4 slots, cp311, push" */
+static void describe(const struct session *s, char text[160])
+{
+	const struct wire_hello *h = &s->hello;
+	(void)snprintf(text, 160, "%.64s, %" PRIu32 " slots, %s, %s", h->host ? h->host : "local",
+		       h->slots, h->runtime,
+		       s->door->local	      ? "local"
+		       : h->mode == WIRE_PULL ? "pull"
+					      : "push");
+}
+
+static void session_open(struct door *door, uint64_t peer, struct session *s, struct wire_hello *h)
+{
+	struct dispatch *d = door->d;
+	uint32_t number = session_number(d, s);
+	struct wire_refs held = h->in_flight;
+	char text[160];
+	*s = (struct session){ .open = true, .connected_ms = dispatch_wall_ms(d) };
+	list_init(&s->ending);
+	hello_keep(s, h);
+	connect_to(s, door, peer);
+	if (map_put(&d->instances, s->hello.instance, s))
+		fh_assert_fail(__FILE__, __LINE__, "map_put", "instances");
+	if (door->local)
+		d->local_sessions++;
+	struct core_event ev = { .kind = CORE_EV_SESSION_OPENED,
+				 .opened = { .session = number,
+					     .slots = s->hello.slots,
+					     .classes = UINT64_MAX,
+					     .instance = s->hello.instance,
+					     .immortal = door->local,
+					     .pull = s->hello.mode == WIRE_PULL } };
+	dispatch_step(d, &ev);
+	welcome(d, s);
+	describe(s, text);
+	dispatch_log(d, "worker session %" PRIu32 ": %s", number, text);
+	if (held.count > 0)
+		session_held(d, s, &held, 0, false);
+	if (d->draining && d->starts == 0)
+		send_drain(d, s, WIRE_DRAIN_LEAVE);
+}
+
+static void session_resume(struct door *door, uint64_t peer, struct session *s,
+			   struct wire_hello *h)
+{
+	struct dispatch *d = door->d;
+	if (s->connected) {
+		(void)map_remove(&s->door->peers, door_key(s->peer));
+		transport_close_peer(s->door->transport, s->peer);
+	}
+	hello_keep(s, h);
+	connect_to(s, door, peer);
+	functions_forget_session(d, session_number(d, s));
+	struct core_event ev = { .kind = CORE_EV_SESSION_RESUMED, .session = session_number(d, s) };
+	dispatch_step(d, &ev);
+	welcome(d, s);
+	dispatch_log(d, "worker session %" PRIu32 " is back, with %" PRIu32 " tasks", ev.session,
+		     h->in_flight.count);
+	session_held(d, s, &h->in_flight, 0, true);
+}
+
+void session_hello(struct door *door, uint64_t peer, struct wire_hello *h)
+{
+	struct dispatch *d = door->d;
+	if (h->slots == 0 || h->slots > SLOTS_MAX) {
+		door_refuse(door, peer, NULL, "HELLO with an impossible number of slots");
+		return;
+	}
+	struct session *s = map_get(&d->instances, h->instance);
+	if (s && (s->door != door || door->local)) {
+		door_refuse(door, peer, NULL, "HELLO with the instance of another worker");
+		return;
+	}
+	if (d->draining && !door->local) { /* it will find us after the restart */
+		transport_close_peer(door->transport, peer);
+		return;
+	}
+	if (s) {
+		session_resume(door, peer, s, h);
+		return;
+	}
+	s = session_new(d);
+	if (s)
+		session_open(door, peer, s, h);
+	else
+		door_refuse(door, peer, NULL, "there are too many workers");
+}
+
+/* ---- what they hold ---- */
+
+void session_held(struct dispatch *d, struct session *s, const struct wire_refs *refs,
+		  uint64_t received, bool resumed)
+{
+	uint32_t at = 0;
+	do {
+		uint32_t left = refs->count - at;
+		uint32_t count = left < CORE_HELD_MAX ? left : CORE_HELD_MAX;
+		struct core_event ev = { .kind = CORE_EV_HELD,
+					 .held = { .session = session_number(d, s),
+						   .refs = refs->list + at,
+						   .count = count,
+						   .received = received,
+						   .resumed = resumed,
+						   .first = at == 0,
+						   .last = count == left } };
+		dispatch_step(d, &ev);
+		at += count;
+	} while (at < refs->count && s->open);
+}
+
+/* ---- they go ---- */
+
+void session_away(struct dispatch *d, struct session *s, const char *why)
+{
+	struct core_event ev = { .kind = CORE_EV_SESSION_PAUSED,
+				 .paused = { .session = session_number(d, s),
+					     .why = CORE_PAUSE_AWAY } };
+	if (s->door->local) {
+		session_end(d, s, false, why);
+		return;
+	}
+	(void)map_remove(&s->door->peers, door_key(s->peer));
+	s->connected = false;
+	list_remove(&s->ending);
+	dispatch_log(d, "worker session %" PRIu32 " is away: %s", ev.paused.session, why);
+	dispatch_step(d, &ev);
 }
 
 /* Tells the core; the places of its tasks are dealt with by the actions that follow. */
-static void lose(struct dispatch *d, struct session *s, const char *why)
+void session_end(struct dispatch *d, struct session *s, bool in_order, const char *why)
 {
-	struct core_event ev = { .kind = CORE_EV_SESSION_LOST, .session = number_of(d, s) };
-	dispatch_log(d, "worker session %u is lost: %s", ev.session, why);
-	forget_session(d, s);
+	struct core_event ev = { .kind = in_order ? CORE_EV_SESSION_LEFT : CORE_EV_SESSION_LOST,
+				 .session = session_number(d, s) };
+	dispatch_log(d, "worker session %" PRIu32 " %s: %s", ev.session,
+		     in_order ? "has left" : "is lost", why);
+	session_forget(d, s);
 	dispatch_step(d, &ev);
 }
 
-void session_send(struct dispatch *d, uint32_t session, struct wire_msg *own_msg)
+void session_given_up(struct dispatch *d, struct session *s)
 {
-	struct session *s = &d->sessions[session];
-	if (!s->open || transport_send(d->config.transport, s->peer, own_msg)) {
-		/* What cannot be sent is lost with the connection: the `lost` of the transport or
-		 * the liveness list ends the session. A queue holds more than credit lets in. At
-		 * the end the worker goes before us. */
-		if (s->open && !d->closed)
-			dispatch_log(d, "worker session %u takes no message", session);
-		wire_msg_release(own_msg);
+	dispatch_log(d, "worker session %" PRIu32 " was silent too long", session_number(d, s));
+	if (s->connected) {
+		struct wire_msg m = { .type = WIRE_BYE, .bye = { .why = WIRE_BYE_UNKNOWN } };
+		session_send(d, session_number(d, s), &m);
+		transport_close_peer(s->door->transport, s->peer);
+	}
+	session_forget(d, s);
+}
+
+void sessions_settle(struct dispatch *d)
+{
+	for (struct list *l; (l = list_pop_front(&d->broken));) {
+		struct session *s = list_entry(l, struct session, ending);
+		transport_close_peer(s->door->transport, s->peer);
+		session_away(d, s, "it takes no message");
 	}
 }
 
-static void send_ref(struct dispatch *d, const struct core_action *a, enum wire_type type)
-{
-	struct wire_msg m = { .type = type, .ref = { a->id, a->token } };
-	session_send(d, a->session, &m);
-}
-
-static void assign(struct dispatch *d, const struct core_action *a)
-{
-	struct window_task *t = &d->window[a->ref];
-	FH_ASSERT(t->used && fh_id_equal(t->rec.id, a->id));
-	struct wire_msg m = {
-		.type = WIRE_ASSIGN,
-		.assign = {
-			.task = a->id,
-			.token = a->token,
-			.function = t->rec.function_id,
-			.payload = blob_ref(t->rec.payload),
-			.timeout_ms = t->rec.options.timeout_ms,
-			.mem_bytes = t->rec.options.mem_bytes,
-			.ahead = a->assign.ahead,
-		},
-	};
-	if (t->rec.options.retry_classes) {
-		m.assign.retry_classes = fh_strdup(t->rec.options.retry_classes);
-		FH_ASSERT(m.assign.retry_classes != NULL);
-	}
-	session_send(d, a->session, &m);
-}
-
-void session_perform(struct dispatch *d, const struct core_action *a)
-{
-	switch (a->kind) {
-	case CORE_DO_ASSIGN:
-		assign(d, a);
-		break;
-	case CORE_DO_SEND_CANCEL:
-		send_ref(d, a, WIRE_CANCEL);
-		break;
-	case CORE_DO_ACK:
-		send_ref(d, a, WIRE_RESULT_ACK);
-		break;
-	case CORE_DO_STALE:
-		send_ref(d, a, WIRE_STALE);
-		break;
-	case CORE_DO_CLOSE_SESSION:
-		dispatch_log(d, "worker session %u was silent too long", a->session);
-		transport_close_peer(d->config.transport, d->sessions[a->session].peer);
-		forget_session(d, &d->sessions[a->session]);
-		break;
-	default:
-		FH_UNREACHABLE("not an action of a session");
-	}
-}
-
-static void reject_peer(struct dispatch *d, uint64_t peer, struct session *s, const char *why)
-{
-	dispatch_log(d, "a worker's connection was closed: %s", why);
-	transport_close_peer(d->config.transport, peer);
-	if (s)
-		lose(d, s, why);
-}
-
-static void send_drain(struct dispatch *d, uint32_t session)
-{
-	struct wire_msg m = { .type = WIRE_DRAIN };
-	session_send(d, session, &m);
-}
-
-static void hello(struct dispatch *d, uint64_t peer, const struct wire_hello *h)
-{
-	uint32_t number = 0;
-	while (number < d->config.limits.sessions_max && d->sessions[number].open)
-		number++;
-	if (number == d->config.limits.sessions_max) {
-		reject_peer(d, peer, NULL, "too many workers");
-		return;
-	}
-	if (h->slots == 0 || h->slots > SLOTS_MAX) {
-		reject_peer(d, peer, NULL, "HELLO with an impossible number of slots");
-		return;
-	}
-	struct session *s = &d->sessions[number];
-	*s = (struct session){ .open = true, .peer = peer, .hello = *h };
-	s->hello.runtime[sizeof s->hello.runtime - 1] = '\0';
-	if (map_put(&d->peers, peer_key(peer), s))
-		fh_assert_fail(__FILE__, __LINE__, "map_put", "peers");
-	struct core_event ev = { .kind = CORE_EV_SESSION_OPENED,
-				 .opened = { number, h->slots, UINT64_MAX, true } };
-	struct wire_msg m = { .type = WIRE_WELCOME, .welcome = { number, d->totals.generation } };
-	session_send(d, number, &m);
-	dispatch_step(d, &ev);
-	dispatch_log(d, "worker session %u: %u slots, %s", number, h->slots, s->hello.runtime);
-	if (d->draining && d->starts == 0)
-		send_drain(d, number);
-}
-
-static void started(struct dispatch *d, uint32_t session, const struct wire_ref *r)
-{
-	struct core_event ev = { .kind = CORE_EV_STARTED,
-				 .attempt = {
-					 .session = session, .id = r->task, .token = r->token } };
-	dispatch_step(d, &ev);
-}
-
-static void result(struct dispatch *d, uint32_t session, struct wire_result *r)
-{
-	if (!task_state_is_final(r->result.state) || r->result.state >= TASK_STATE_COUNT ||
-	    (unsigned)r->result.reason >= REASON_COUNT) {
-		reject_peer(d, d->sessions[session].peer, &d->sessions[session],
-			    "RESULT with an impossible state");
-		return;
-	}
-	struct core_event ev = {
-		.kind = CORE_EV_FINISHED,
-		.attempt = { .session = session,
-			     .id = r->task,
-			     .token = r->token,
-			     .state = r->result.state,
-			     .reason = r->result.reason,
-			     .retry_match = r->retry_match,
-			     .run_us = r->result.run_us },
-	};
-	d->incoming = r;
-	dispatch_step(d, &ev);
-	d->incoming = NULL;
-}
-
-static void function_get(struct dispatch *d, uint32_t session, struct fh_id id)
-{
-	struct function *f = function_try_pin(d, id); /* pinned already, if the task is current */
-	if (!f) {
-		struct wire_msg m = { .type = WIRE_FUNCTION, .function = { .function = id } };
-		session_send(d, session, &m);
-		return;
-	}
-	function_send(d, f, session);
-	function_unpin(d, f);
-}
-
-static void handle(struct dispatch *d, struct session *s, struct wire_msg *m)
-{
-	uint32_t session = number_of(d, s);
-	struct core_event ev = { .kind = CORE_EV_HEARD, .session = session };
-	switch (m->type) {
-	case WIRE_CREDIT:
-		ev.kind = CORE_EV_CREDITED;
-		ev.credited = (struct core_ev_credited){ session, m->credit.granted_total };
-		dispatch_step(d, &ev);
-		break;
-	case WIRE_STARTED:
-		started(d, session, &m->ref);
-		break;
-	case WIRE_RESULT:
-		result(d, session, &m->result);
-		break;
-	case WIRE_FUNCTION_GET:
-		function_get(d, session, m->function_get.function);
-		break;
-	case WIRE_HEARTBEAT:
-		dispatch_step(d, &ev);
-		break;
-	case WIRE_BYE:
-		lose(d, s, "it said BYE");
-		break;
-	default:
-		reject_peer(d, s->peer, s, wire_type_name(m->type));
-	}
-}
-
-static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
-{
-	struct dispatch *d = ctx;
-	struct session *s = map_get(&d->peers, peer_key(peer));
-	if (s && own_msg->type != WIRE_HELLO)
-		handle(d, s, own_msg);
-	else if (!s && own_msg->type == WIRE_HELLO)
-		hello(d, peer, &own_msg->hello);
-	else
-		reject_peer(d, peer, s, s ? "a second HELLO" : "a message before HELLO");
-	wire_msg_release(own_msg);
-}
-
-static void on_lost(void *ctx, uint64_t peer)
-{
-	struct dispatch *d = ctx;
-	struct session *s = map_get(&d->peers, peer_key(peer));
-	if (s)
-		lose(d, s, "its connection is gone");
-}
-
-static void on_wake(void *ctx)
-{
-	dispatch_wake(ctx);
-}
-
-int sessions_init(struct dispatch *d)
-{
-	d->sessions = fh_calloc(d->config.limits.sessions_max, sizeof *d->sessions);
-	if (!d->sessions || map_init_fixed(&d->peers, d->config.limits.sessions_max))
-		return FH_ENOMEM;
-	if (d->config.transport)
-		d->config.transport->handler =
-			(struct transport_handler){ d, on_message, on_lost, on_wake };
-	return 0;
-}
-
-void sessions_release(struct dispatch *d)
-{
-	if (d->config.transport)
-		d->config.transport->handler = (struct transport_handler){ 0 };
-	map_release(&d->peers);
-	fh_free(d->sessions);
-}
-
-/* Wrong: to tell them while a start is on its way to the store. (1) DRAIN; (2) the worker holds
+/* Wrong: to tell it while a start is on its way to the store. (1) DRAIN; (2) the worker holds
  * nothing and leaves; (3) the start is durable, and its task was never sent. */
 void sessions_drain(struct dispatch *d)
 {
 	if (d->starts > 0)
 		return;
-	for (uint32_t i = 0; i < d->config.limits.sessions_max; i++)
-		if (d->sessions[i].open)
-			send_drain(d, i);
+	for (uint32_t i = 0; i < d->sessions_touched; i++)
+		if (d->sessions[i].open && d->sessions[i].door->local)
+			send_drain(d, &d->sessions[i], WIRE_DRAIN_LEAVE);
 }
 
-bool dispatch_has_worker(const struct dispatch *d)
+bool dispatch_has_local_worker(const struct dispatch *d)
 {
-	return d->peers.len > 0;
+	return d->local_sessions > 0;
+}
+
+/* ---- life ---- */
+
+int sessions_init(struct dispatch *d)
+{
+	uint32_t max = d->config.limits.sessions_max;
+	list_init(&d->broken);
+	d->sessions = fh_calloc(max, sizeof *d->sessions);
+	d->session_free = fh_calloc(max, sizeof *d->session_free);
+	if (!d->sessions || !d->session_free || map_init_fixed(&d->instances, max))
+		return FH_ENOMEM;
+	d->doors[0] = (struct door){ .d = d, .transport = d->config.local, .local = true };
+	d->doors[1] = (struct door){ .d = d, .transport = d->config.remote };
+	for (int i = 0; i < DOORS; i++)
+		if (d->doors[i].transport && map_init(&d->doors[i].peers))
+			return FH_ENOMEM;
+	for (int i = 0; i < DOORS; i++)
+		door_open(&d->doors[i]);
+	return 0;
+}
+
+void sessions_release(struct dispatch *d)
+{
+	for (int i = 0; i < DOORS; i++) {
+		door_close(&d->doors[i]);
+		map_release(&d->doors[i].peers);
+	}
+	for (uint32_t i = 0; i < d->sessions_touched; i++)
+		hello_release(&d->sessions[i].hello);
+	map_release(&d->instances);
+	fh_free(d->sessions);
+	fh_free(d->session_free);
 }

@@ -63,7 +63,7 @@
 	F(blob, result.result.err)           \
 	F(blob, result.result.value)
 
-#define WIRE_FIELDS_HEARTBEAT(F) F(refs, heartbeat)
+#define WIRE_FIELDS_HEARTBEAT(F) F(u64, heartbeat.received) F(refs, heartbeat.in_flight)
 #define WIRE_FIELDS_DRAIN(F)	 F(how, drain.how)
 #define WIRE_FIELDS_BYE(F)	 F(why, bye.why) F(text, bye.text)
 

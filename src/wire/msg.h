@@ -124,6 +124,11 @@ struct wire_result {
 			   reason WORKER_LOST: the attempt was lost, not the task's doing */
 };
 
+struct wire_heartbeat {
+	uint64_t received; /* ASSIGNs of this session: those up to here need no waiting for */
+	struct wire_refs in_flight; /* from a dispatcher: empty */
+};
+
 enum wire_drain_how {
 	WIRE_DRAIN_LEAVE, /* take no more, finish what you have, say BYE */
 	WIRE_DRAIN_STAY,  /* take no more, until told otherwise */
@@ -158,7 +163,7 @@ struct wire_msg {
 		struct wire_function function;
 		struct wire_ref ref;
 		struct wire_result result;
-		struct wire_refs heartbeat; /* in flight; from a dispatcher: empty */
+		struct wire_heartbeat heartbeat;
 		struct wire_drain drain;
 		struct wire_bye bye;
 	};

@@ -370,6 +370,11 @@ uint32_t session_in_flight(const struct session *s, struct wire_ref *ret_refs, u
 	return held;
 }
 
+uint64_t session_received(const struct session *s)
+{
+	return s->received;
+}
+
 void session_stats(const struct session *s, struct session_stats *ret_stats)
 {
 	*ret_stats = s->stats;

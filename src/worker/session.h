@@ -117,6 +117,9 @@ static inline uint32_t session_job_index(uint64_t job)
  * that is not acknowledged) and returns how many there are. */
 uint32_t session_in_flight(const struct session *s, struct wire_ref *ret_refs, uint32_t max);
 
+/* How many ASSIGNs it has taken since the last WELCOME. */
+uint64_t session_received(const struct session *s);
+
 void session_stats(const struct session *s, struct session_stats *ret_stats);
 
 /* Walks every cross-reference and recounts; aborts with the first that does not agree. For tests

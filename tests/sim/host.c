@@ -118,12 +118,19 @@ static void send_result(struct host *h, const struct session_action *a)
 	transmit(h, &m);
 }
 
+static struct wire_refs in_flight(const struct host *h)
+{
+	struct wire_refs refs = { .count = session_in_flight(h->session, NULL, 0) };
+	refs.list = fh_calloc(refs.count, sizeof *refs.list);
+	(void)session_in_flight(h->session, refs.list, refs.count);
+	return refs;
+}
+
 static void send_heartbeat(struct host *h)
 {
-	uint32_t count = session_in_flight(h->session, NULL, 0);
-	struct wire_msg m = { .type = WIRE_HEARTBEAT, .heartbeat = { .count = count } };
-	m.heartbeat.list = fh_calloc(count, sizeof *m.heartbeat.list);
-	(void)session_in_flight(h->session, m.heartbeat.list, count);
+	struct wire_msg m = { .type = WIRE_HEARTBEAT,
+			      .heartbeat = { .received = session_received(h->session),
+					     .in_flight = in_flight(h) } };
 	transmit(h, &m);
 }
 
@@ -135,7 +142,8 @@ static void send_other(struct host *h, const struct session_action *a)
 		m.type = WIRE_HELLO;
 		m.hello = (struct wire_hello){ .instance = h->instance,
 					       .slots = h->runner.slots,
-					       .runtime = "cp311" };
+					       .runtime = "cp311",
+					       .in_flight = in_flight(h) };
 		break;
 	case SESSION_DO_SEND_CREDIT:
 		m.type = WIRE_CREDIT;
@@ -326,7 +334,8 @@ struct host *host_new(struct world *w, uint32_t index)
 	FH_ASSERT(h != NULL);
 	h->w = w;
 	h->index = index;
-	h->instance.b[0] = (uint8_t)rng_below(&w->rng, 256);
+	uint64_t number = ++w->hosts_made; /* a process that starts anew is another worker */
+	memcpy(h->instance.b, &number, sizeof number);
 	int ret = session_new(w->knobs.slots, &h->session);
 	FH_ASSERT_CMP(ret, ==, 0);
 	h->parcels = fh_calloc(session_job_count_max(h->session), sizeof *h->parcels);

@@ -46,10 +46,10 @@ static int hub_send(struct transport *t, uint64_t peer, struct wire_msg *own_msg
 {
 	struct hub *h = (struct hub *)t;
 	struct link *l = find(h, peer);
+	if (own_msg->type == WIRE_ASSIGN) /* also into a void: its token is out */
+		oracle_assigned(h->w->oracle, peer, &own_msg->assign);
 	if (!l)
 		return FH_ENOTFOUND;
-	if (own_msg->type == WIRE_ASSIGN)
-		oracle_assigned(h->w->oracle, peer, &own_msg->assign);
 	return transport_send(l->near, 1, own_msg);
 }
 

@@ -186,7 +186,10 @@ static void retried(struct oracle *o, const struct store_retry_item *r)
 		     "%s is retried after %u failures with %u retries", subject_name(s),
 		     r->failures, s->wish->options.retries);
 	} else {
-		MUST(o->w, r->losses == s->losses + 1 && r->failures == s->failures,
+		/* What a worker has left, or never got, is no loss. */
+		MUST(o->w,
+		     r->losses >= s->losses && r->losses <= s->losses + 1 &&
+			     r->failures == s->failures,
 		     "%s goes back with %u losses after %u", subject_name(s), r->losses, s->losses);
 		MUST(o->w, r->losses <= o->w->knobs.limits.losses_max, "%s goes on after %u losses",
 		     subject_name(s), r->losses);

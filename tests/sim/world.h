@@ -39,6 +39,7 @@ struct world {
 	int64_t stalled_until_us; /* the store commits nothing before */
 	struct tap *tap;
 	struct dispatch *dispatch;
+	uint64_t hosts_made;
 	struct hub *hub;
 	struct host *hosts[HOSTS_MAX];
 	struct clients *clients;

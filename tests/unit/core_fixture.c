@@ -158,7 +158,10 @@ void session_opened(struct bench *b, uint32_t session, uint32_t slots, bool immo
 {
 	bench_step(b, (struct core_event){
 			      .kind = CORE_EV_SESSION_OPENED,
-			      .opened = { session, slots, 1, immortal },
+			      .opened = { .session = session,
+					  .slots = slots,
+					  .classes = 1,
+					  .immortal = immortal },
 		      });
 	expect_none(b);
 }

@@ -157,7 +157,10 @@ static void a_task_goes_only_where_its_class_runs(void **state)
 	settle(b, spec);
 	settle(b, (spec.id = id_of(2), spec));
 	struct core_event opened = { .kind = CORE_EV_SESSION_OPENED,
-				     .opened = { 1, 1, UINT64_C(1) << 63, true } };
+				     .opened = { .session = 1,
+						 .slots = 1,
+						 .classes = UINT64_C(1) << 63,
+						 .immortal = true } };
 	bench_step(b, opened);
 	credited(b, 1, 10);
 	const struct core_action *assign = expect(b, CORE_DO_ASSIGN);

@@ -419,7 +419,10 @@ static void toggle_session(struct world *w, uint32_t s)
 		w->received[s] = 0;
 		w->granted[s] = 2 * w->slots[s];
 		step(w, (struct core_event){ .kind = CORE_EV_SESSION_OPENED,
-					     .opened = { s, w->slots[s], 1, draw(w, 2) == 0 } });
+					     .opened = { .session = s,
+							 .slots = w->slots[s],
+							 .classes = 1,
+							 .immortal = draw(w, 2) == 0 } });
 		step(w, (struct core_event){ .kind = CORE_EV_CREDITED,
 					     .credited = { s, w->granted[s] } });
 		return;

@@ -153,8 +153,9 @@ static void values_outside_their_range_are_refused(void **state)
 static void an_announced_length_is_not_believed(void **state)
 {
 	(void)state;
-	static const uint8_t heartbeat[] = { WIRE_HEARTBEAT, 0xFF, 0xFF, 0xFF, 0xFF };
-	refuse(heartbeat, sizeof heartbeat, "HEARTBEAT with a wrong heartbeat");
+	static const uint8_t heartbeat[] = { WIRE_HEARTBEAT, 0,	   0,	 0,   0, 0, 0, 0, 0,
+					     0xFF,	     0xFF, 0xFF, 0xFF };
+	refuse(heartbeat, sizeof heartbeat, "HEARTBEAT with a wrong heartbeat.in_flight");
 	struct wire_msg assign = { .type = WIRE_ASSIGN, .assign.payload = blob_copy("x", 1) };
 	struct bytes b = encode(&assign);
 	b.data[b.len - 2] = 0xFE; /* the top byte of the length */

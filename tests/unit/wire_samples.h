@@ -140,7 +140,8 @@ static inline struct wire_msg sample_msg(uint64_t *seed, enum wire_type type, ui
 		m.ref = sample_ref(seed);
 		break;
 	case WIRE_HEARTBEAT:
-		m.heartbeat = sample_refs(seed);
+		m.heartbeat.received = sample_next(seed);
+		m.heartbeat.in_flight = sample_refs(seed);
 		break;
 	case WIRE_BYE:
 		m.bye.why = sample_below(seed, WIRE_BYE_END);
