@@ -115,7 +115,10 @@ void admit_stored(struct core *c, const struct core_ev_stored *ev)
 		if (spec->ref != CORE_NO_REF) {
 			struct task *t = task_at(c, spec->ref);
 			FH_ASSERT_CMP(t->phase, ==, PHASE_RESERVED);
-			task_move(c, t, ev->ok ? PHASE_WAITING : PHASE_FREE);
+			if (ev->ok)
+				task_wait(c, t);
+			else
+				task_move(c, t, PHASE_FREE);
 		} else if (ev->ok) {
 			if (spec->not_before_us > 0)
 				deadline_due_at(c, spec->not_before_us);
@@ -139,7 +142,10 @@ void admit_claimed(struct core *c, const struct core_ev_claimed *ev)
 	deadline_due_known(c, ev->next_due_us);
 	for (uint32_t i = 0; i < ev->count; i++) {
 		struct task *t = task_take(c, &ev->specs[i], lane_index(c, l));
-		task_move(c, t, t->started_once ? PHASE_ORPHANED : PHASE_WAITING);
+		if (t->started_once)
+			task_move(c, t, PHASE_ORPHANED);
+		else
+			task_wait(c, t);
 		ev->specs[i].ref = task_ref(c, t);
 	}
 }

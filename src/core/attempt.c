@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/plant.h"
+#include "core/alone.h"
 #include "core/ending.h"
 #include "core/function.h"
 #include "core/policy.h"
@@ -26,11 +27,10 @@ static void send(struct core *c, struct task *t)
 	action_add_task(c, CORE_DO_ASSIGN, t)->assign.ahead = t->ahead;
 }
 
-static void assign(struct core *c, const struct choice *choice)
+void attempt_assign(struct core *c, struct task *t, const struct session *s, bool ahead)
 {
-	struct task *t = choice->task;
-	t->session = worker_session_number(c, choice->session);
-	t->ahead = choice->ahead;
+	t->session = worker_session_number(c, s);
+	t->ahead = ahead;
 	if (t->started_once) { /* its start was stored, but its session was lost before ASSIGN */
 		send(c, t);
 		return;
@@ -53,7 +53,7 @@ void attempt_assign_all(struct core *c)
 	       action_room(c)) {
 		if (!policy_fair_next(c, &choice))
 			return;
-		assign(c, &choice);
+		attempt_assign(c, choice.task, choice.session, choice.ahead);
 	}
 }
 
@@ -65,7 +65,7 @@ void attempt_start_stored(struct core *c, uint32_t ref)
 	if (t->cancel_asked)
 		ending_final(c, t, TASK_CANCELLED, REASON_CANCELLED, false);
 	else if (t->session == CORE_NO_SESSION)
-		task_move(c, t, PHASE_WAITING);
+		task_wait(c, t);
 	else
 		send(c, t);
 }
@@ -137,6 +137,12 @@ static void measure(struct core *c, const struct task *t, const struct core_ev_a
 		function_measured(c, t->function, ev->run_us);
 }
 
+static void lost_by_worker(struct core *c, struct task *t)
+{
+	alone_lost(c, worker_session(c, t->session), t);
+	ending_lost(c, t);
+}
+
 void attempt_finished(struct core *c, const struct core_ev_attempt *ev)
 {
 	struct task *t = task_find(c, ev->id);
@@ -154,7 +160,7 @@ void attempt_finished(struct core *c, const struct core_ev_attempt *ev)
 	else if (is_failure(ev))
 		ending_failed(c, t, ev->reason, ev->retry_match, true);
 	else
-		ending_lost(c, t);
+		lost_by_worker(c, t);
 }
 
 void attempt_judge_orphans(struct core *c)

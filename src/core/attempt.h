@@ -3,12 +3,18 @@
 #ifndef FARHAND_CORE_ATTEMPT_H
 #define FARHAND_CORE_ATTEMPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/event.h"
 
 struct core;
+struct session;
 struct task;
+
+/* Hands the task to the session, which can take it: a new attempt under a new token. `ahead`: it is
+ * short and may wait behind another one there. */
+void attempt_assign(struct core *c, struct task *t, const struct session *s, bool ahead);
 
 /* Hands out what can be handed out now. */
 void attempt_assign_all(struct core *c);

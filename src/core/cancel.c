@@ -56,6 +56,7 @@ void cancel_ask(struct core *c, const struct core_ev_cancel *ev)
 		action_add_task(c, CORE_DO_SEND_CANCEL, t);
 		/* fall through */
 	case PHASE_WAITING:
+	case PHASE_SUSPECT:
 		hold(t, ev);
 		ending_final(c, t, TASK_CANCELLED, REASON_CANCELLED, false);
 		return;

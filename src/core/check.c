@@ -45,9 +45,44 @@ static void check_task(const struct core *c, const struct task *t, struct recoun
 	if (task_is_placed(t))
 		check_lease(c, t);
 	if (t->cancel_waits)
-		FH_ASSERT(t->cancel_asked && !task_is_leased(t) && t->phase != PHASE_WAITING);
+		FH_ASSERT(t->cancel_asked && !task_is_leased(t) && t->phase != PHASE_WAITING &&
+			  t->phase != PHASE_SUSPECT);
 	if (t->reported)
 		FH_ASSERT_CMP(t->phase, >=, PHASE_ENDING);
+}
+
+static uint32_t count_suspects(const struct core *c, const struct list *list, bool placed)
+{
+	uint32_t count = 0;
+	list_for_each (link, list) {
+		const struct task *t = list_entry(link, struct task, link);
+		FH_ASSERT_CMP(t->phase, ==, PHASE_SUSPECT);
+		FH_ASSERT_CMP(t->session != CORE_NO_SESSION, ==, placed);
+		if (placed)
+			FH_ASSERT(c->sessions[t->session].kept_for == t);
+		count++;
+	}
+	return count;
+}
+
+static void check_suspects(const struct core *c)
+{
+	uint32_t suspects = count_suspects(c, &c->suspects, false), kept = 0, of_lanes = 0;
+	suspects += count_suspects(c, &c->suspects_placed, true);
+	FH_ASSERT_CMP(suspects, ==, c->phase_count[PHASE_SUSPECT]);
+	for (uint32_t i = 0; i < c->lane_count; i++)
+		of_lanes += c->lanes[i].suspects;
+	FH_ASSERT_CMP(suspects, ==, of_lanes);
+	for (uint32_t i = 0; i < c->sessions_touched; i++) {
+		const struct session *s = &c->sessions[i];
+		if (!s->open || !s->kept_for)
+			continue;
+		kept++;
+		FH_ASSERT_CMP(s->kept_for->session, ==, i);
+		FH_ASSERT(s->kept_for->phase == PHASE_SUSPECT || task_is_leased(s->kept_for));
+		FH_ASSERT(!task_is_leased(s->kept_for) || s->lengthy + s->ahead == 1);
+	}
+	FH_ASSERT_CMP(kept, ==, c->kept_count);
 }
 
 static void check_window(const struct core *c)
@@ -71,6 +106,7 @@ static void check_window(const struct core *c)
 	FH_ASSERT_CMP(free, ==, c->free_count);
 	FH_ASSERT_CMP(freed, ==, c->freed_count);
 	FH_ASSERT_CMP(orphans, ==, r.phases[PHASE_ORPHANED]);
+	check_suspects(c);
 	FH_ASSERT_CMP(used + free + freed, ==, c->limits.window_max);
 	FH_ASSERT_CMP(c->by_id.len, ==, used);
 	FH_ASSERT_CMP(c->deadlines.len, ==, r.deadlines);
@@ -161,7 +197,7 @@ static void check_session(const struct core *c, const struct session *s)
 	FH_ASSERT_CMP(s->running, <=, s->slots);
 	FH_ASSERT_CMP(s->assigned, <=, s->granted);
 	bool can_take =
-		!s->pauses && s->assigned < s->granted &&
+		!s->kept_for && !s->pauses && s->assigned < s->granted &&
 		(s->lengthy + s->ahead < s->slots || s->ahead < worker_session_ahead_max(c, s));
 	FH_ASSERT_CMP(list_empty(&s->ready), ==, !can_take);
 	FH_ASSERT_CMP(list_empty(&s->contact), ==, s->immortal);

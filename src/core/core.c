@@ -43,6 +43,9 @@ int core_new(const struct core_limits *limits, const struct core_start *start,
 	list_init(&c->free);
 	list_init(&c->freed);
 	list_init(&c->orphans);
+	list_init(&c->suspects);
+	list_init(&c->suspects_placed);
+	list_init(&c->kept_free);
 	list_init(&c->turns);
 	list_init(&c->pools);
 	list_init(&c->pools_free);

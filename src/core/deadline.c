@@ -26,6 +26,7 @@ int64_t deadline_of(const struct core *c, const struct task *t)
 {
 	switch ((enum phase)t->phase) {
 	case PHASE_WAITING:
+	case PHASE_SUSPECT:
 	case PHASE_LEASED:
 		return t->expires_us;
 	case PHASE_RUNNING:

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "core/admit.h"
+#include "core/alone.h"
 #include "core/deadline.h"
 #include "core/retry.h"
 #include "core/state.h"
@@ -20,6 +21,9 @@ static struct core_action *persist(struct core *c, enum core_action_kind kind, c
 	a->persist.attempt = t->attempt;
 	a->persist.failures = t->failures;
 	a->persist.losses = t->losses;
+	a->persist.strikes = t->strikes;
+	a->persist.struck_by = t->struck_by;
+	a->persist.struck_by_two = t->struck_by_two;
 	return a;
 }
 
@@ -60,14 +64,13 @@ void ending_failed(struct core *c, struct task *t, enum task_reason reason, bool
 
 void ending_lost(struct core *c, struct task *t)
 {
-	if (!t->blameless)
-		t->losses++;
-	t->blameless = false;
 	c->lost++;
 	if (t->cancel_asked) {
 		ending_final(c, t, TASK_CANCELLED, REASON_CANCELLED, false);
-	} else if (t->at_most_once || t->losses > c->limits.losses_max) {
+	} else if (t->at_most_once) {
 		ending_final(c, t, TASK_FAILED, REASON_WORKER_LOST, false);
+	} else if (alone_is_poison(c, t)) {
+		ending_final(c, t, TASK_FAILED, REASON_POISON, false);
 	} else {
 		task_move(c, t, PHASE_RETURNING);
 		persist(c, CORE_DO_PERSIST_RETRY, t);
@@ -119,5 +122,5 @@ void ending_retry_stored(struct core *c, uint32_t ref)
 	if (t->cancel_asked)
 		ending_final(c, t, TASK_CANCELLED, REASON_CANCELLED, false);
 	else
-		task_move(c, t, PHASE_WAITING);
+		task_wait(c, t);
 }

@@ -20,7 +20,8 @@ void ending_final(struct core *c, struct task *t, enum task_state state, enum ta
 void ending_failed(struct core *c, struct task *t, enum task_reason reason, bool matched,
 		   bool by_worker);
 
-/* The attempt was lost with its worker, which is not the task's doing: it costs no retry. */
+/* The attempt was lost with its worker: it costs no retry. What the loss says of the task,
+ * alone_lost() has counted. */
 void ending_lost(struct core *c, struct task *t);
 
 void ending_final_stored(struct core *c, uint32_t ref);

@@ -23,6 +23,8 @@ static uint64_t mix_task(uint64_t hash, const struct task *t)
 	hash = mix(hash, (uint64_t)t->token.attempt << 32 | t->token.generation);
 	hash = mix(hash, (uint64_t)t->session << 32 | t->session_serial);
 	hash = mix(hash, (uint64_t)t->failures << 32 | t->losses);
+	hash = mix(hash, (uint64_t)t->strikes << 1 | t->struck_by_two);
+	hash = mix(hash, fh_id_hash(t->struck_by));
 	hash = mix(hash, (uint64_t)t->lane << 32 | t->function);
 	hash = mix(hash, (uint64_t)t->bytes << 32 | (uint32_t)t->priority);
 	hash = mix(hash, (uint64_t)t->expires_us);
@@ -72,6 +74,8 @@ uint64_t core_hash(const struct core *c)
 	hash = mix_list(hash, c, &c->free);
 	hash = mix_list(hash, c, &c->freed);
 	hash = mix_list(hash, c, &c->orphans);
+	hash = mix_list(hash, c, &c->suspects);
+	hash = mix_list(hash, c, &c->suspects_placed);
 	for (uint32_t i = 0; i < c->lane_count; i++)
 		hash = mix_lane(hash, c, &c->lanes[i]);
 	list_for_each (link, &c->turns)

@@ -65,7 +65,6 @@ static void take_missing(struct core *c, struct session *s, const struct core_ev
 		struct task *t = list_entry(link, struct task, link);
 		if (!task_is_leased(t) || !is_missing(s, ev, t))
 			continue;
-		t->blameless = true;
 		task_move(c, t, PHASE_ORPHANED);
 	}
 }
@@ -132,7 +131,10 @@ void held_adopted(struct core *c, const struct core_ev_adopted *ev)
 		struct lane *l = lane_get(c, spec->account, spec->class_ix);
 		FH_ASSERT(l != NULL); /* its tasks were there at the start */
 		struct task *t = task_take(c, spec, lane_index(c, l));
-		task_move(c, t, t->started_once ? PHASE_ORPHANED : PHASE_WAITING);
+		if (t->started_once)
+			task_move(c, t, PHASE_ORPHANED);
+		else
+			task_move(c, t, PHASE_WAITING);
 		spec->ref = task_ref(c, t);
 		try_adopt(c, ev, spec->id, ev->tokens[i]);
 	}

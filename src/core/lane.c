@@ -119,7 +119,7 @@ void lane_claim_done(struct core *c, struct lane *l, bool more, int32_t more_pri
 
 static uint32_t tasks_in(const struct lane *l)
 {
-	return l->queue.count + l->reserved;
+	return l->queue.count + l->reserved + l->suspects;
 }
 
 static uint64_t bytes_in(const struct lane *l)

@@ -30,6 +30,7 @@ struct lane {
 	uint32_t reserved; /* RESERVED tasks, their payload bytes and lowest priority */
 	uint64_t reserved_bytes;
 	int32_t reserved_worst;
+	uint32_t suspects; /* SUSPECT tasks: they take places, and wait elsewhere */
 
 	bool backlog;	     /* the store may hold tasks of this lane */
 	int32_t backlog_top; /* ... of this priority at most */

@@ -15,7 +15,8 @@ struct core_limits {
 	uint64_t live_max;	 /* tasks accepted and not final, wherever they are */
 	uint64_t live_bytes_max; /* their payload bytes */
 	uint32_t ahead_per_slot; /* short tasks in flight a slot, the running one included */
-	uint32_t losses_max;	 /* lost workers that one task survives, then FAILED(worker_lost) */
+	uint32_t alone_after;	 /* lost workers from which on a task runs alone */
+	uint32_t strikes_max;	 /* lost while it ran alone: FAILED(poison) */
 	int64_t short_us;	 /* a function that runs below this is short */
 	int64_t liveness_us;	 /* a session that was silent so long is lost; 0: never */
 	int64_t tick_gap_us; /* a longer gap between steps was our own pause: leases are extended */
@@ -29,7 +30,7 @@ struct core_limits {
 		.window_max = 32768, .lane_max = 2048, .lane_bytes_max = 16 << 20,              \
 		.lanes_max = CORE_CLASSES_MAX, .sessions_max = 16384, .functions_max = 4096,    \
 		.live_max = 1000000, .live_bytes_max = UINT64_C(4) << 30, .ahead_per_slot = 32, \
-		.losses_max = 10, .short_us = 1000, .liveness_us = 4000000,                     \
+		.alone_after = 2, .strikes_max = 3, .short_us = 1000, .liveness_us = 4000000,   \
 		.tick_gap_us = 1000000, .backstop_us = 15000000,                                \
 	}
 

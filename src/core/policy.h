@@ -20,6 +20,10 @@ struct choice {
  * now. Counts the task against its lane's share. */
 bool policy_fair_next(struct core *c, struct choice *ret_choice);
 
+/* policy_place.c: a session on which the suspect could run alone, once it is empty; NULL: there is
+ * none now. */
+struct session *policy_place_alone(const struct core *c, const struct task *t);
+
 /* policy_place.c: the least loaded session that can take such a task of the lane; NULL: none can.
  */
 struct session *policy_place(const struct core *c, const struct lane *l, bool ahead);

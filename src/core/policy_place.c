@@ -23,3 +23,37 @@ struct session *policy_place(const struct core *c, const struct lane *l, bool ah
 	}
 	return best ? list_entry(best, struct session, ready) : NULL;
 }
+
+/* How little a session fits a suspect: one that lost it before, then the one in this process. */
+static unsigned misfit(const struct session *s, const struct task *t)
+{
+	bool again = t->strikes > 0 && fh_id_equal(s->instance, t->struck_by);
+	return again * 2u + s->immortal;
+}
+
+/* The best of the first few by load: at most one session is in this process, at most one has the
+ * last strike. */
+static void look_into(const struct pool *p, const struct task *t, struct session **best)
+{
+	int looks = 3;
+	for (uint32_t loads = p->loads; loads; loads &= loads - 1)
+		list_for_each (link, &p->by_load[__builtin_ctz(loads)]) {
+			struct session *s = list_entry(link, struct session, ready);
+			if (!*best || misfit(s, t) < misfit(*best, t))
+				*best = s;
+			if (--looks == 0)
+				return;
+		}
+}
+
+struct session *policy_place_alone(const struct core *c, const struct task *t)
+{
+	uint32_t class_ix = c->lanes[t->lane].class_ix;
+	struct session *best = NULL;
+	list_for_each (link, &c->pools) {
+		const struct pool *p = list_entry(link, struct pool, link);
+		if (p->classes >> class_ix & 1)
+			look_into(p, t, &best);
+	}
+	return best;
+}

@@ -46,6 +46,11 @@ struct core {
 	struct list turns;  /* lanes with waiting tasks, next one first (policy_fair.c) */
 	uint32_t turn_count;
 
+	/* alone.c: those that no worker is kept for yet, and those that one is kept for */
+	struct list suspects, suspects_placed;
+	uint32_t kept_count;   /* workers that are kept for a suspect, or run it */
+	struct list kept_free; /* kept sessions that hold nothing any more */
+
 	/* worker.c, liveness.c */
 	struct session *sessions;
 	struct pool *pool_table;

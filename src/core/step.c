@@ -4,6 +4,7 @@
  * step simply finds it again. An event's own actions always fit: the list starts empty. */
 #include "base/assert.h"
 #include "core/admit.h"
+#include "core/alone.h"
 #include "core/attempt.h"
 #include "core/cancel.h"
 #include "core/core.h"
@@ -179,6 +180,7 @@ void core_step(struct core *c, struct core_event *event, int64_t now_us, struct 
 	attempt_judge_orphans(c);
 	deadline_run(c);
 	lane_trim_all(c);
+	alone_assign_all(c);
 	attempt_assign_all(c);
 	lane_claim_all(c);
 	c->out = NULL;

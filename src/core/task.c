@@ -14,6 +14,8 @@
  *                    v  |            ^  |
  *                 RUNNING --lost-----+  |
  *                    |                  |
+ *   A task that must run alone is SUSPECT where another one is WAITING (alone.c).
+ *
  *     FINISHED, backstop, cancel, expiry, too many losses
  *                    +--> PAUSING -- RETRY_STORED --> FREE (the store has it, delayed)
  *                    +--> ENDING  -- FINAL_STORED --> FREE
@@ -22,22 +24,24 @@
 #include "core/task.h"
 
 #include "base/assert.h"
+#include "core/alone.h"
 #include "core/deadline.h"
 #include "core/state.h"
 
 #define TO(phase) (1u << PHASE_##phase)
 
 static const uint16_t allowed[PHASE_COUNT] = {
-	[PHASE_FREE] = TO(RESERVED) | TO(WAITING) | TO(ORPHANED),
-	[PHASE_RESERVED] = TO(WAITING) | TO(FREE),
+	[PHASE_FREE] = TO(RESERVED) | TO(WAITING) | TO(SUSPECT) | TO(ORPHANED),
+	[PHASE_RESERVED] = TO(WAITING) | TO(SUSPECT) | TO(FREE),
 	[PHASE_WAITING] = TO(STARTING) | TO(LEASED) | TO(ENDING) | TO(FREE),
-	[PHASE_STARTING] = TO(LEASED) | TO(WAITING) | TO(ENDING),
+	[PHASE_SUSPECT] = TO(LEASED) | TO(ENDING) | TO(FREE),
+	[PHASE_STARTING] = TO(LEASED) | TO(WAITING) | TO(SUSPECT) | TO(ENDING),
 	[PHASE_LEASED] = TO(RUNNING) | TO(ORPHANED) | TO(ENDING) | TO(PAUSING) | TO(RETURNING),
 	[PHASE_RUNNING] = TO(ORPHANED) | TO(ENDING) | TO(PAUSING) | TO(RETURNING),
 	[PHASE_ORPHANED] = TO(ENDING) | TO(RETURNING) | TO(LEASED),
 	[PHASE_ENDING] = TO(FREE),
 	[PHASE_PAUSING] = TO(FREE),
-	[PHASE_RETURNING] = TO(WAITING) | TO(ENDING),
+	[PHASE_RETURNING] = TO(WAITING) | TO(SUSPECT) | TO(ENDING),
 };
 
 bool task_move_allowed(enum phase from, enum phase to)
@@ -93,6 +97,9 @@ struct task *task_take(struct core *c, const struct core_spec *spec, uint32_t la
 		.attempt = spec->attempt,
 		.failures = spec->failures,
 		.losses = spec->losses,
+		.strikes = spec->strikes,
+		.struck_by = spec->struck_by,
+		.struck_by_two = spec->struck_by_two,
 		.phase = PHASE_FREE,
 		.at_most_once = spec->at_most_once,
 		.started_once = spec->started_once,
@@ -125,6 +132,9 @@ static void leave(struct core *c, struct task *t, enum phase to)
 	case PHASE_WAITING:
 		lane_leave(c, t);
 		break;
+	case PHASE_SUSPECT:
+		alone_leave(c, t, placed(to));
+		break;
 	case PHASE_STARTING:
 	case PHASE_LEASED:
 	case PHASE_RUNNING:
@@ -151,6 +161,9 @@ static void enter(struct core *c, struct task *t, enum phase from)
 		break;
 	case PHASE_WAITING:
 		lane_enter(c, t);
+		break;
+	case PHASE_SUSPECT:
+		alone_enter(c, t);
 		break;
 	case PHASE_STARTING:
 	case PHASE_LEASED:
@@ -186,6 +199,11 @@ void task_move(struct core *c, struct task *t, enum phase to)
 	change_phase(c, t, to);
 	enter(c, t, from);
 	deadline_follow(c, t);
+}
+
+void task_wait(struct core *c, struct task *t)
+{
+	task_move(c, t, alone_is_due(c, t) ? PHASE_SUSPECT : PHASE_WAITING);
 }
 
 void task_adopt(struct core *c, struct task *t, struct session *s)

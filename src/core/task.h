@@ -21,6 +21,7 @@ struct session;
  *   FREE           the free places      -
  *   RESERVED       its lane's count     -          submitted, not yet stored
  *   WAITING        its lane's queue     expiry
+ *   SUSPECT        core.suspects        expiry     its workers were lost: it must run alone
  *   STARTING       its session          -          at_most_once: its start is on its way
  *   LEASED         its session          expiry     a worker has it, no child has begun it
  *   RUNNING        its session          backstop   a child has begun it
@@ -33,6 +34,7 @@ enum phase {
 	PHASE_FREE,
 	PHASE_RESERVED,
 	PHASE_WAITING,
+	PHASE_SUSPECT,
 	PHASE_STARTING,
 	PHASE_LEASED,
 	PHASE_RUNNING,
@@ -61,15 +63,16 @@ struct task {
 	uint32_t retries, retry_on;
 	uint32_t backoff_initial_ms, backoff_max_ms, backoff_factor_milli;
 	uint32_t timeout_ms;
-	uint32_t attempt, failures, losses;
-	uint8_t phase;	     /* enum phase */
-	uint8_t final_state; /* ENDING: enum task_state */
+	uint32_t attempt, failures, losses, strikes;
+	struct fh_id struck_by; /* the worker of the last strike */
+	uint8_t phase;		/* enum phase */
+	uint8_t final_state;	/* ENDING: enum task_state */
 	bool at_most_once;
-	bool started_once; /* its start is recorded: the backlog must not get it back */
-	bool ahead;	   /* STARTING, LEASED, RUNNING: counted as short */
-	bool blameless;	   /* ORPHANED: its worker did not die of it, nor could it */
-	bool reported;	   /* ENDING, PAUSING, RETURNING: the session waits for an ACK */
-	bool cancel_asked; /* it shall not be tried again */
+	bool started_once;  /* its start is recorded: the backlog must not get it back */
+	bool ahead;	    /* STARTING, LEASED, RUNNING: counted as short */
+	bool struck_by_two; /* strikes came from two workers */
+	bool reported;	    /* ENDING, PAUSING, RETURNING: the session waits for an ACK */
+	bool cancel_asked;  /* it shall not be tried again */
 	bool cancel_waits;
 };
 
@@ -94,6 +97,9 @@ struct task *task_at(struct core *c, uint32_t ref);
 
 /* NULL: not in the window. */
 struct task *task_find(const struct core *c, struct fh_id id);
+
+/* It can be handed out: WAITING, or SUSPECT. */
+void task_wait(struct core *c, struct task *t);
 
 /* Moves the task out of the list of its old phase and into that of the new one. Before a move to
  * STARTING or LEASED out of a lane, `session` and `ahead` are set. A place that becomes free is

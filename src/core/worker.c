@@ -10,6 +10,7 @@
 #include "core/worker.h"
 
 #include "base/assert.h"
+#include "core/alone.h"
 #include "core/liveness.h"
 #include "core/state.h"
 
@@ -62,16 +63,25 @@ static void unlist(struct core *c, struct session *s)
 
 static bool can_take(const struct core *c, const struct session *s)
 {
-	if (s->pauses || s->granted <= s->assigned || s->slots == 0)
+	if (s->kept_for || s->pauses || s->granted <= s->assigned || s->slots == 0)
 		return false;
 	return (uint64_t)s->lengthy + s->ahead < s->slots ||
 	       s->ahead < worker_session_ahead_max(c, s);
+}
+
+/* Kept for a task, and nothing is in its way any more. */
+static bool is_free_for_suspect(const struct session *s)
+{
+	return s->kept_for && list_empty(&s->in_flight) && !s->pauses && s->granted > s->assigned;
 }
 
 /* Puts the session where its counts say that it belongs. */
 static void relist(struct core *c, struct session *s)
 {
 	unlist(c, s);
+	list_remove(&s->kept_free);
+	if (is_free_for_suspect(s))
+		list_push_back(&c->kept_free, &s->kept_free);
 	if (!can_take(c, s))
 		return;
 	s->load = (uint8_t)load_of(c, s);
@@ -129,6 +139,7 @@ void worker_session_open(struct core *c, const struct core_ev_session_opened *ev
 	list_init(&s->contact);
 	list_init(&s->ready);
 	list_init(&s->in_flight);
+	list_init(&s->kept_free);
 	c->session_count++;
 	liveness_heard(c, s);
 }
@@ -142,17 +153,20 @@ static void detach_starting(struct core *c, struct task *t)
 
 void worker_session_lose(struct core *c, struct session *s, bool in_order)
 {
+	alone_let_go(c, s);
 	list_for_each_safe (link, &s->in_flight) {
 		struct task *t = list_entry(link, struct task, link);
 		if (t->phase == PHASE_STARTING) {
 			detach_starting(c, t);
 		} else {
-			t->blameless = in_order;
+			if (!in_order)
+				alone_lost(c, s, t);
 			task_move(c, t, PHASE_ORPHANED);
 		}
 	}
 	FH_ASSERT(s->lengthy == 0 && s->ahead == 0 && s->running == 0);
 	unlist(c, s);
+	list_remove(&s->kept_free);
 	list_remove(&s->contact);
 	pool_leave(c, s);
 	s->open = false;
@@ -189,6 +203,8 @@ void worker_session_pause(struct core *c, const struct core_ev_session_paused *e
 		s->pauses &= (uint8_t)~ev->why;
 	else
 		s->pauses |= (uint8_t)ev->why;
+	if (!ev->over)
+		alone_let_go(c, s);
 	relist(c, s);
 }
 
@@ -212,6 +228,12 @@ void worker_session_take(struct core *c, struct task *t)
 	else
 		s->lengthy++;
 	list_push_back(&s->in_flight, &t->link);
+	relist(c, s);
+}
+
+void worker_session_keep(struct core *c, struct session *s, struct task *suspect)
+{
+	s->kept_for = suspect;
 	relist(c, s);
 }
 
@@ -239,6 +261,8 @@ void worker_session_drop(struct core *c, struct task *t)
 		s->ahead--;
 	else
 		s->lengthy--;
+	if (s->kept_for == t)
+		alone_over(c, s);
 	if (t->phase == PHASE_RUNNING)
 		s->running--;
 	if (t->phase == PHASE_STARTING)

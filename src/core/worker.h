@@ -51,6 +51,8 @@ struct session {
 	struct list ready;     /* in a list of its pool while it can take something */
 	struct list in_flight; /* tasks: STARTING, LEASED, RUNNING */
 	struct pool *pool;
+	struct task *kept_for; /* a suspect that it is kept free for, or that it runs alone */
+	struct list kept_free; /* in core.kept_free while it is free for it */
 };
 
 /* The open session of this number. */
@@ -73,6 +75,9 @@ void worker_session_credit(struct core *c, const struct core_ev_credited *ev);
 /* For task_move(): the task takes capacity of t->session, and gives it up. */
 void worker_session_take(struct core *c, struct task *t);
 void worker_session_drop(struct core *c, struct task *t);
+
+/* Nothing else is assigned to it while it is kept for a suspect; NULL: it is free again. */
+void worker_session_keep(struct core *c, struct session *s, struct task *suspect);
 
 /* It had the task already when it came: no credit is used. */
 void worker_session_adopt(struct core *c, struct session *s, struct task *t);

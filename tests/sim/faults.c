@@ -17,7 +17,7 @@ static void forge(struct world *w)
 	struct host *h = w->hosts[rng_below(&w->rng, w->knobs.hosts)];
 	if (!host_peer(h) || !oracle_any_token(w->oracle, &ref, &peer, &current))
 		return;
-	if (current && peer == host_peer(h))
+	if (host_holds(h, &ref) || (current && peer == host_peer(h)))
 		return;
 	struct wire_msg m = { .type = WIRE_STARTED, .ref = ref };
 	if (rng_chance(&w->rng, 800)) {

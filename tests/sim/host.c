@@ -321,6 +321,17 @@ void host_cut(struct host *h)
 		disconnect(h);
 }
 
+bool host_holds(const struct host *h, const struct wire_ref *ref)
+{
+	struct wire_refs refs = in_flight(h);
+	bool found = false;
+	for (uint32_t i = 0; i < refs.count; i++)
+		found |= fh_id_equal(refs.list[i].task, ref->task) &&
+			 task_token_equal(refs.list[i].token, ref->token);
+	fh_free(refs.list);
+	return found;
+}
+
 uint64_t host_peer(const struct host *h)
 {
 	return h->peer;

@@ -27,6 +27,9 @@ bool host_run(struct host *h);
 int64_t host_next_us(const struct host *h);
 
 /* The peer number of its link; 0: not connected. */
+/* Whether its session has this task under this token. */
+bool host_holds(const struct host *h, const struct wire_ref *ref);
+
 uint64_t host_peer(const struct host *h);
 
 /* Sends a message that its session knows nothing of. */

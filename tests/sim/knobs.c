@@ -21,7 +21,8 @@ static struct core_limits limits_draw(struct rng *r)
 	l.live_max = rng_chance(r, 500) ? rng_range(r, 8, 40) : 100000;
 	l.live_bytes_max = rng_chance(r, 200) ? 4000 : 1000000;
 	l.ahead_per_slot = rng_chance(r, 500) ? 32 : rng_range(r, 1, 4);
-	l.losses_max = rng_range(r, 2, 10);
+	l.alone_after = rng_range(r, 1, 3);
+	l.strikes_max = rng_range(r, 1, 3);
 	l.backstop_us = rng_chance(r, 300) ? 10000 : 15000000;
 	return l;
 }
@@ -74,11 +75,12 @@ struct knobs knobs_draw(struct rng *r)
 
 void knobs_print(const struct knobs *k)
 {
-	printf("window %u, lane %u (%llu bytes), live %llu (%llu bytes), ahead %u, losses %u\n",
+	printf("window %u, lane %u (%llu bytes), live %llu (%llu bytes), ahead %u, alone after %u, "
+	       "strikes %u\n",
 	       k->limits.window_max, k->limits.lane_max,
 	       (unsigned long long)k->limits.lane_bytes_max, (unsigned long long)k->limits.live_max,
 	       (unsigned long long)k->limits.live_bytes_max, k->limits.ahead_per_slot,
-	       k->limits.losses_max);
+	       k->limits.alone_after, k->limits.strikes_max);
 	printf("%s, %u hosts with %u slots; %u submissions of up to %u, %u calls at once with %u "
 	       "functions (%u held), runs up to %u us\n",
 	       k->local ? "local" : "network", k->hosts, k->slots, k->submissions, k->batch_max,

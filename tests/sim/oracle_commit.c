@@ -124,6 +124,11 @@ static void check_report(struct oracle *o, struct subject *s, uint32_t attempt,
 	     "%s: a result is recorded that attempt %u did not give", subject_name(s), attempt);
 }
 
+static uint32_t losses_of_poison(const struct oracle *o)
+{
+	return o->w->knobs.limits.alone_after + o->w->knobs.limits.strikes_max;
+}
+
 static void finished(struct oracle *o, const struct store_finish_item *f)
 {
 	struct subject *s = oracle_durable(o, f->task, "FINISH");
@@ -134,7 +139,7 @@ static void finished(struct oracle *o, const struct store_finish_item *f)
 		return;
 	}
 	bool failed = r->state == TASK_FAILED && r->reason != REASON_EXPIRED &&
-		      r->reason != REASON_WORKER_LOST;
+		      r->reason != REASON_WORKER_LOST && r->reason != REASON_POISON;
 	MUST(o->w,
 	     f->failures == s->failures + (r->state == TASK_FAILED && failed) ||
 		     (r->state == TASK_CANCELLED && f->failures == s->failures + 1),
@@ -155,9 +160,11 @@ static void finished(struct oracle *o, const struct store_finish_item *f)
 		     "%s had %u attempts that failed", subject_name(s), f->failures);
 	}
 	if (r->reason == REASON_WORKER_LOST)
-		MUST(o->w,
-		     s->wish->options.at_most_once || f->losses > o->w->knobs.limits.losses_max,
-		     "%s ends as lost after %u losses", subject_name(s), f->losses);
+		MUST(o->w, s->wish->options.at_most_once, "%s ends as lost after %u losses",
+		     subject_name(s), f->losses);
+	if (r->reason == REASON_POISON)
+		MUST(o->w, f->losses >= losses_of_poison(o), "%s is poison after %u losses",
+		     subject_name(s), f->losses);
 	MUST(o->w, f->losses >= s->losses && f->losses <= s->losses + 1,
 	     "%s ends with %u losses after %u", subject_name(s), f->losses, s->losses);
 	s->attempt = f->attempt;
@@ -191,8 +198,6 @@ static void retried(struct oracle *o, const struct store_retry_item *r)
 		     r->losses >= s->losses && r->losses <= s->losses + 1 &&
 			     r->failures == s->failures,
 		     "%s goes back with %u losses after %u", subject_name(s), r->losses, s->losses);
-		MUST(o->w, r->losses <= o->w->knobs.limits.losses_max, "%s goes on after %u losses",
-		     subject_name(s), r->losses);
 	}
 	s->attempt = r->attempt;
 	s->failures = r->failures;

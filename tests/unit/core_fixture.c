@@ -15,7 +15,8 @@ struct core_limits bench_limits(void)
 		.live_max = 100,
 		.live_bytes_max = 10000,
 		.ahead_per_slot = 4,
-		.losses_max = 2,
+		.alone_after = 2,
+		.strikes_max = 2,
 		.short_us = 1000,
 		.liveness_us = 4000000,
 		.tick_gap_us = 1000000,
@@ -161,6 +162,7 @@ void session_opened(struct bench *b, uint32_t session, uint32_t slots, bool immo
 			      .opened = { .session = session,
 					  .slots = slots,
 					  .classes = 1,
+					  .instance = id_of(1000 + ++b->workers),
 					  .immortal = immortal },
 		      });
 	expect_none(b);

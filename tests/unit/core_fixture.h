@@ -19,7 +19,8 @@ struct bench {
 	struct core *core;
 	struct core_limits limits;
 	struct core_actions out;
-	uint32_t taken; /* actions that the test has looked at */
+	uint32_t workers; /* sessions that were opened: each is a worker of its own */
+	uint32_t taken;	  /* actions that the test has looked at */
 	int64_t now_us;
 	uint64_t random;
 	struct core_spec specs[CF_SPECS]; /* of the last request or claim */
