@@ -154,7 +154,8 @@ static inline void pool_open(struct pool *p, struct agent_config *config)
 {
 	struct timeval patience = { .tv_sec = POOL_PATIENCE_S };
 	assert_int_equal(transport_inproc_pair(4096, &p->end, &config->own_transport), 0);
-	p->end->handler = (struct transport_handler){ p, pool_message, NULL, pool_wake };
+	p->end->handler =
+		(struct transport_handler){ .ctx = p, .message = pool_message, .wake = pool_wake };
 	p->poll = event_new(p->base, -1, 0, pool_poll, p);
 	p->patience = event_new(p->base, -1, 0, pool_impatient, p);
 	assert_true(p->poll && p->patience);
