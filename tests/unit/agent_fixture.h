@@ -77,7 +77,8 @@ static inline void pool_message(void *ctx, uint64_t peer, struct wire_msg *own_m
 	switch (own_msg->type) {
 	case WIRE_HELLO:
 		p->hello = own_msg->hello;
-		pool_say(p, (struct wire_msg){ .type = WIRE_WELCOME, .welcome = { 1, 1 } });
+		pool_say(p, (struct wire_msg){ .type = WIRE_WELCOME,
+					       .welcome = { .session = 1, .generation = 1 } });
 		break;
 	case WIRE_CREDIT:
 		p->granted = own_msg->credit.granted_total;
