@@ -128,7 +128,8 @@ static int run(struct bench *b, struct agent_config *config)
 	FH_ASSERT(b->args && b->function && b->poll);
 	int error = transport_inproc_pair(QUEUE_MAX, &b->end, &config->own_transport);
 	FH_ASSERT(!error);
-	b->end->handler = (struct transport_handler){ b, on_message, NULL, on_wake };
+	b->end->handler =
+		(struct transport_handler){ .ctx = b, .message = on_message, .wake = on_wake };
 	if (agent_new(config, &agent, &err)) {
 		(void)fprintf(stderr, "agent_bench: %s\n", err.text);
 		return EXIT_FAILURE;

@@ -135,12 +135,23 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 	wire_msg_release(own_msg);
 }
 
+static void on_connected(void *ctx, uint64_t peer)
+{
+	(void)peer;
+	step_kind(ctx, SESSION_EV_CONNECTED);
+}
+
 static void on_lost(void *ctx, uint64_t peer)
 {
 	struct agent *a = ctx;
 	(void)peer;
 	log_line(a, "the dispatcher is gone");
 	step_kind(a, SESSION_EV_DISCONNECTED);
+}
+
+static void on_trouble(void *ctx, const char *line)
+{
+	log_line(ctx, line);
 }
 
 static void on_wake(void *ctx)
@@ -289,8 +300,15 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 		goto fail;
 
 	a->transport = config->own_transport;
-	a->transport->handler = (struct transport_handler){ a, on_message, on_lost, on_wake };
-	step_kind(a, SESSION_EV_CONNECTED);
+	a->transport->handler = (struct transport_handler){
+		.ctx = a,
+		.connected = on_connected,
+		.message = on_message,
+		.lost = on_lost,
+		.wake = on_wake,
+		.trouble = on_trouble,
+	};
+	event_active(a->work, EV_TIMEOUT, 0);
 	*ret_agent = a;
 	return 0;
 fail:

@@ -220,11 +220,21 @@ static void on_wake(void *ctx)
 	dispatch_wake(door->d);
 }
 
+static void on_trouble(void *ctx, const char *line)
+{
+	struct door *door = ctx;
+	dispatch_log(door->d, "%s", line);
+}
+
 void door_open(struct door *door)
 {
 	if (door->transport)
 		door->transport->handler = (struct transport_handler){
-			.ctx = door, .message = on_message, .lost = on_lost, .wake = on_wake
+			.ctx = door,
+			.message = on_message,
+			.lost = on_lost,
+			.wake = on_wake,
+			.trouble = on_trouble,
 		};
 }
 

@@ -12,7 +12,7 @@ struct inproc {
 	struct wire_msg *ring;
 	unsigned head, len, max;
 	bool awake; /* wake() was called since the last poll() */
-	bool lost_pending;
+	bool connected_pending, lost_pending;
 	uint64_t other_number;
 };
 
@@ -45,6 +45,9 @@ static bool inproc_poll(struct transport *t, unsigned max)
 {
 	struct inproc *end = (struct inproc *)t;
 	end->awake = false;
+	if (end->connected_pending && end->base.handler.connected)
+		end->base.handler.connected(end->base.handler.ctx, end->other_number);
+	end->connected_pending = false;
 	unsigned count = end->len < max ? end->len : max;
 	while (count-- > 0 && end->len > 0) {
 		struct wire_msg m = end->ring[end->head];
@@ -129,6 +132,7 @@ int transport_inproc_pair(unsigned queue_max, struct transport **ret_dispatcher,
 	}
 	dispatcher->other = worker;
 	worker->other = dispatcher;
+	worker->connected_pending = true;
 	*ret_dispatcher = &dispatcher->base;
 	*ret_worker = &worker->base;
 	return 0;

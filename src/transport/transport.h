@@ -1,5 +1,5 @@
-/* Moves whole messages between a dispatcher and its workers. One table of calls; in-process now,
- * ZeroMQ beside it later. What it never does: interpret a message, wait, or call back from inside
+/* Moves whole messages between a dispatcher and its workers. One table of calls: in-process, and
+ * ZeroMQ (zeromq.h). What it never does: interpret a message, wait, or call back from inside
  * send(): messages are delivered by poll() only, so nobody is re-entered.
  *
  * A peer number names the other end of one connection of this transport; it is never reused while
@@ -15,8 +15,12 @@
 
 struct transport;
 
+/* Who sets it on a worker's end polls once: a connection that was there before woke nobody. */
 struct transport_handler {
 	void *ctx;
+	/* There is a connection; its first message comes after this. On a worker's end only: to a
+	 * dispatcher a worker's first message is news enough. May be NULL. */
+	void (*connected)(void *ctx, uint64_t peer);
 	/* One message; the handler owns it from now on (takes what it needs, releases the rest). */
 	void (*message)(void *ctx, uint64_t peer, struct wire_msg *own_msg);
 	/* The connection is gone; nothing more comes from this peer. May be NULL. */
@@ -24,15 +28,19 @@ struct transport_handler {
 	/* There is something to poll(); called at most once until the next poll(). It may be called
 	 * from inside send() of the other end, so it only schedules. */
 	void (*wake)(void *ctx);
+	/* One line for the log: a connection that was refused or does not come about. May be NULL.
+	 */
+	void (*trouble)(void *ctx, const char *line);
 };
 
 struct transport_ops {
-	/* Takes the message over on success and zeroes *own_msg. FH_ENOTFOUND: no such peer;
-	 * FH_EAGAIN: its queue is full, nothing was taken; FH_ENOMEM. */
+	/* Takes the message over on success and zeroes *own_msg; otherwise nothing was taken.
+	 * FH_ENOTFOUND: no such peer; FH_EAGAIN: its queue is full; FH_ETOOBIG; FH_ENOMEM. */
 	int (*send)(struct transport *t, uint64_t peer, struct wire_msg *own_msg) FH_MUST_USE;
 	/* Delivers what has come, at most `max` messages; true if more is waiting. */
 	bool (*poll)(struct transport *t, unsigned max);
-	/* Drops the connection to a peer; its `lost` is not called. */
+	/* Drops the connection to a peer, after what was sent to it as far as it can leave at once;
+	 * its `lost` is not called. A worker's end tries to connect again by itself. */
 	void (*close_peer)(struct transport *t, uint64_t peer);
 	void (*free)(struct transport *t);
 };

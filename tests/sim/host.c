@@ -311,7 +311,9 @@ static void connect_host(struct host *h)
 		h->connect_us = h->w->now_us + 1000;
 		return;
 	}
-	h->transport->handler = (struct transport_handler){ h, on_message, on_lost, on_wake };
+	h->transport->handler = (struct transport_handler){
+		.ctx = h, .message = on_message, .lost = on_lost, .wake = on_wake
+	};
 	step_kind(h, SESSION_EV_CONNECTED);
 }
 

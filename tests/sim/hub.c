@@ -146,8 +146,9 @@ struct transport *hub_connect(struct hub *h, uint64_t *ret_peer)
 		*l = (struct link){ .hub = h, .peer = ++h->last_peer };
 		int ret = transport_inproc_pair(QUEUE_MAX, &l->near, &far);
 		FH_ASSERT_CMP(ret, ==, 0);
-		l->near->handler =
-			(struct transport_handler){ l, near_message, near_lost, near_wake };
+		l->near->handler = (struct transport_handler){
+			.ctx = l, .message = near_message, .lost = near_lost, .wake = near_wake
+		};
 		*ret_peer = l->peer;
 		return far;
 	}

@@ -77,7 +77,8 @@ static inline void pool_message(void *ctx, uint64_t peer, struct wire_msg *own_m
 	switch (own_msg->type) {
 	case WIRE_HELLO:
 		p->hello = own_msg->hello;
-		pool_say(p, (struct wire_msg){ .type = WIRE_WELCOME, .welcome = { 1, 1 } });
+		pool_say(p, (struct wire_msg){ .type = WIRE_WELCOME,
+					       .welcome = { .session = 1, .generation = 1 } });
 		break;
 	case WIRE_CREDIT:
 		p->granted = own_msg->credit.granted_total;
@@ -154,7 +155,8 @@ static inline void pool_open(struct pool *p, struct agent_config *config)
 {
 	struct timeval patience = { .tv_sec = POOL_PATIENCE_S };
 	assert_int_equal(transport_inproc_pair(4096, &p->end, &config->own_transport), 0);
-	p->end->handler = (struct transport_handler){ p, pool_message, NULL, pool_wake };
+	p->end->handler =
+		(struct transport_handler){ .ctx = p, .message = pool_message, .wake = pool_wake };
 	p->poll = event_new(p->base, -1, 0, pool_poll, p);
 	p->patience = event_new(p->base, -1, 0, pool_impatient, p);
 	assert_true(p->poll && p->patience);

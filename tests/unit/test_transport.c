@@ -36,7 +36,9 @@ static void on_wake(void *ctx)
 
 static void watch(struct end *e)
 {
-	e->t->handler = (struct transport_handler){ e, on_message, on_lost, on_wake };
+	e->t->handler = (struct transport_handler){
+		.ctx = e, .message = on_message, .lost = on_lost, .wake = on_wake
+	};
 }
 
 static void messages_arrive_in_order_and_only_by_poll(void **state)
