@@ -38,6 +38,10 @@ enum session_action_kind {
 					 if none was, one made of `state` and `reason` */
 	SESSION_DO_SEND_HEARTBEAT,    /* with the list of session_in_flight() */
 	SESSION_DO_SEND_BYE,
+
+	/* To the transport and to the owner */
+	SESSION_DO_RECONNECT,	 /* give this connection up and make another one; `fenced` */
+	SESSION_DO_TELL_REFUSED, /* the event's BYE says why there will be no session */
 };
 
 enum {
@@ -53,6 +57,7 @@ struct session_action {
 	uint64_t job;  /* 0 in SEND_RESULT: an ASSIGN that was refused; nothing was kept */
 	bool announce; /* RUN: `started` is wanted at once */
 	bool kept;     /* SEND_RESULT: a result was kept */
+	bool fenced;   /* RECONNECT: what ran is being ended, because nobody was heard */
 	enum task_state state;
 	enum task_reason reason;
 	union {
