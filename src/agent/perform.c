@@ -232,12 +232,16 @@ static void talk(struct agent *a, const struct session_action *action)
 	transmit(a, &m);
 }
 
-static void reconnect(struct agent *a, bool fenced)
+static void reconnect(struct agent *a, enum session_reconnect_why why)
 {
-	agent_log(a,
-		  fenced ? "the dispatcher was silent for too long: what ran is ended, as it will "
-			   "run elsewhere; connecting anew"
-			 : "the dispatcher does not answer: connecting anew");
+	static const char *const lines[] = {
+		[SESSION_UNANSWERED] = "the dispatcher does not answer: connecting anew",
+		[SESSION_UNKNOWN] = "the dispatcher has given this worker up: connecting anew",
+		[SESSION_FENCED] =
+			"the dispatcher was silent for too long: what ran is ended, for it will "
+			"run elsewhere; connecting anew",
+	};
+	agent_log(a, lines[why]);
 	transport_close_peer(a->transport, 0);
 }
 
@@ -291,7 +295,7 @@ static void perform(struct agent *a, const struct session_action *action, struct
 		send_heartbeat(a);
 		break;
 	case SESSION_DO_RECONNECT:
-		reconnect(a, action->fenced);
+		reconnect(a, action->why);
 		break;
 	case SESSION_DO_TELL_REFUSED:
 		note_refusal(a, cargo);

@@ -40,7 +40,7 @@ enum session_action_kind {
 	SESSION_DO_SEND_BYE,
 
 	/* To the transport and to the owner */
-	SESSION_DO_RECONNECT,	 /* give this connection up and make another one; `fenced` */
+	SESSION_DO_RECONNECT,	 /* give this connection up and make another one; `why` */
 	SESSION_DO_TELL_REFUSED, /* the event's BYE says why there will be no session */
 };
 
@@ -50,6 +50,12 @@ enum {
 	SESSION_ACTIONS_MAX = 128,
 };
 
+enum session_reconnect_why {
+	SESSION_UNANSWERED, /* HELLO had no answer */
+	SESSION_UNKNOWN,    /* the dispatcher does not know this session any more */
+	SESSION_FENCED,	    /* nothing was heard for too long: what ran is being ended */
+};
+
 struct session_action {
 	enum session_action_kind kind;
 	uint32_t slot;
@@ -57,7 +63,7 @@ struct session_action {
 	uint64_t job;  /* 0 in SEND_RESULT: an ASSIGN that was refused; nothing was kept */
 	bool announce; /* RUN: `started` is wanted at once */
 	bool kept;     /* SEND_RESULT: a result was kept */
-	bool fenced;   /* RECONNECT: what ran is being ended, because nobody was heard */
+	enum session_reconnect_why why; /* RECONNECT */
 	enum task_state state;
 	enum task_reason reason;
 	union {

@@ -12,8 +12,8 @@
  *  - The connection is lost. The dispatcher has crashed or restarts: what runs goes on, without any
  *    limit, results wait. What is in no child is forgotten: it will be assigned anew, under a new
  *    token.
- *  - BYE: the dispatcher does not know this session any more. The same, over the connection that is
- *    there.
+ *  - BYE: the dispatcher does not know this session any more. The same, and another connection is
+ *    made: over this one something of the old session may still come.
  *  - BYE: it refuses this worker. The owner is told, nothing more is said.
  *  - Nothing is heard for three quarters of the silence after which the dispatcher gives a worker
  *    up: the worker is fenced. What runs is ended, for it will run elsewhere soon; what is over and
@@ -102,6 +102,16 @@ bool session_welcome(struct session *s, const struct wire_welcome *m)
 
 /* ---- how it ends ---- */
 
+static void reconnect(struct session *s, enum session_reconnect_why why)
+{
+	session_emit(s, SESSION_DO_RECONNECT)->why = why;
+	session_disconnected(s);
+	if (why != SESSION_FENCED)
+		return;
+	s->fencing = true;
+	s->stats.fenced++;
+}
+
 bool session_drain(struct session *s, const struct wire_drain *m)
 {
 	switch (m->how) {
@@ -121,10 +131,8 @@ bool session_drain(struct session *s, const struct wire_drain *m)
 
 bool session_bye(struct session *s, const struct wire_bye *m)
 {
-	/* While HELLO is on its way it is the answer to something that was said before. */
-	if (m->why == WIRE_BYE_UNKNOWN && s->link == LINK_WELCOMED) {
-		session_disconnected(s);
-		session_connected(s);
+	if (m->why == WIRE_BYE_UNKNOWN && (s->link == LINK_GREETED || s->link == LINK_WELCOMED)) {
+		reconnect(s, SESSION_UNKNOWN);
 		return true;
 	}
 	if (m->why == WIRE_BYE_REFUSED && (s->link == LINK_GREETED || s->link == LINK_WELCOMED)) {
@@ -150,15 +158,6 @@ void session_leave_if_drained(struct session *s)
 
 /* ---- time ---- */
 
-static void reconnect(struct session *s)
-{
-	bool fenced = s->link == LINK_WELCOMED;
-	session_emit(s, SESSION_DO_RECONNECT)->fenced = fenced;
-	session_disconnected(s);
-	s->fencing = s->fencing || fenced;
-	s->stats.fenced += fenced;
-}
-
 static void mind_silence(struct session *s)
 {
 	int64_t limit_us = s->link == LINK_WELCOMED  ? s->silence_us
@@ -168,7 +167,7 @@ static void mind_silence(struct session *s)
 		return;
 	int64_t end_us = s->heard_us + s->paused_us + limit_us;
 	if (end_us <= s->now_us) {
-		reconnect(s);
+		reconnect(s, s->link == LINK_WELCOMED ? SESSION_FENCED : SESSION_UNANSWERED);
 		return;
 	}
 	session_wake_by(s, end_us);

@@ -229,6 +229,8 @@ static void perform(struct host *h, const struct session_action *a, struct cargo
 	case SESSION_DO_RECONNECT:
 		h->hung_up = true;
 		break;
+	case SESSION_DO_TELL_REFUSED:
+		break; /* the end of the connection follows, and it comes back */
 	default:
 		send_other(h, a);
 	}

@@ -133,7 +133,10 @@ static inline void perform(struct fixture *f, const struct session_action *a)
 		say(f, "bye; ");
 		break;
 	case SESSION_DO_RECONNECT:
-		say(f, "reconnect%s; ", a->fenced ? " fenced" : "");
+		say(f, "reconnect%s; ",
+		    a->why == SESSION_FENCED	? " fenced"
+		    : a->why == SESSION_UNKNOWN ? " unknown"
+						: "");
 		break;
 	case SESSION_DO_TELL_REFUSED:
 		say(f, "refused; ");

@@ -56,7 +56,6 @@ struct storm {
 	bool asked[FUNCTIONS];
 	unsigned coming;
 	bool connected, greeted, welcomed;
-	bool unknown;  /* the dispatcher is about to forget the session */
 	unsigned mute; /* steps in which the dispatcher says nothing */
 	bool pull;
 	uint64_t granted, sent;
@@ -142,7 +141,7 @@ static void forget(struct storm *t, uint64_t job)
 	FH_ASSERT(t->has_assign[index] || t->has_result[index]);
 	t->has_assign[index] = t->has_result[index] = false;
 	if (task->fate == ASSIGNED)
-		FH_ASSERT(task->stale || task->fenced || t->unknown || !t->connected);
+		FH_ASSERT(task->stale || task->fenced || !t->connected);
 	task->fate = task->fate == ENDED ? ACKED : LOST;
 }
 
@@ -175,9 +174,10 @@ static void model_hello(struct storm *t)
 /* Of what is fenced and not over, no result will be said. */
 static void model_reconnect(struct storm *t, const struct session_action *a)
 {
-	FH_ASSERT(t->greeted && t->welcomed == a->fenced);
+	bool fenced = a->why == SESSION_FENCED;
+	FH_ASSERT(t->greeted && (t->welcomed || !fenced));
 	t->connected = t->greeted = t->welcomed = false;
-	for (unsigned task = 0; a->fenced && task < t->next_task; task++)
+	for (unsigned task = 0; fenced && task < t->next_task; task++)
 		t->tasks[task].fenced |= t->tasks[task].fate == ASSIGNED;
 }
 
@@ -405,14 +405,6 @@ static void receive_junk(struct storm *t, unsigned task)
 				      .ref = { id_of(TASKS + task), { 9, 9 } } });
 }
 
-static void be_unknown(struct storm *t)
-{
-	t->unknown = true;
-	t->greeted = t->welcomed = false;
-	receive(t, (struct wire_msg){ .type = WIRE_BYE, .bye = { .why = WIRE_BYE_UNKNOWN } });
-	t->unknown = false;
-}
-
 static void drain(struct storm *t, enum wire_drain_how how)
 {
 	receive(t, (struct wire_msg){ .type = WIRE_DRAIN, .drain = { .how = how } });
@@ -423,7 +415,8 @@ static void disturb(struct storm *t)
 {
 	switch (below(t, 40)) {
 	case 0:
-		be_unknown(t);
+		receive(t,
+			(struct wire_msg){ .type = WIRE_BYE, .bye = { .why = WIRE_BYE_UNKNOWN } });
 		break;
 	case 1:
 		t->mute = below(t, 200);
