@@ -31,7 +31,7 @@ static int64_t now_us(void)
 	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
 }
 
-static void log_line(struct agent *a, const char *line)
+void agent_log(struct agent *a, const char *line)
 {
 	if (a->config.log)
 		a->config.log(a->config.ctx, line);
@@ -118,6 +118,11 @@ static void on_work(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	if (transport_poll(a->transport, POLL_MAX))
 		event_active(a->work, EV_TIMEOUT, 0);
+	if (a->refusal[0] && !a->refusal_told) {
+		a->refusal_told = true;
+		if (a->config.refused)
+			a->config.refused(a->config.ctx, a->refusal);
+	}
 	if (a->drained_told || !session_is_drained(a->session))
 		return;
 	a->drained_told = true;
@@ -145,13 +150,13 @@ static void on_lost(void *ctx, uint64_t peer)
 {
 	struct agent *a = ctx;
 	(void)peer;
-	log_line(a, "the dispatcher is gone");
+	agent_log(a, "the dispatcher is gone");
 	step_kind(a, SESSION_EV_DISCONNECTED);
 }
 
 static void on_trouble(void *ctx, const char *line)
 {
-	log_line(ctx, line);
+	agent_log(ctx, line);
 }
 
 static void on_wake(void *ctx)
@@ -167,7 +172,7 @@ static void on_ready(void *ctx, const char *runtime)
 	struct agent *a = ctx;
 	struct session_event event = { .kind = SESSION_EV_READY, .runtime = runtime };
 	if (a->broken_why[0])
-		log_line(a, "the workers' Python works again");
+		agent_log(a, "the workers' Python works again");
 	a->broken_why[0] = '\0';
 	step(a, &event, NULL);
 }
@@ -179,7 +184,7 @@ static void on_broken(void *ctx, const char *why)
 	(void)snprintf(a->broken_why, sizeof a->broken_why, "%s", why);
 	step_kind(a, SESSION_EV_BROKEN);
 	if (news)
-		log_line(a, why);
+		agent_log(a, why);
 }
 
 static void slot_event(struct agent *a, enum session_event_kind kind, unsigned slot, uint64_t job)
@@ -283,7 +288,9 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 	a->timer_us = INT64_MAX;
 	list_init(&a->refused);
 
-	int ret = session_new(config->slots, &a->session);
+	struct session_config session = { .slots = config->slots,
+					  .pull = config->mode == WIRE_PULL };
+	int ret = session_new(&session, &a->session);
 	if (ret == FH_EINVAL)
 		(void)fh_err_set(err, ret, "a worker has 1 to %d slots, not %u", SESSION_SLOTS_MAX,
 				 config->slots);

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "base/id.h"
+#include "wire/msg.h"
 
 struct agent;
 struct event_base;
@@ -24,8 +25,9 @@ struct agent_config {
 	struct transport *own_transport; /* the worker's end; the agent's from agent_new() on */
 	struct fh_id instance;		 /* random, made at the worker's start */
 	unsigned slots;			 /* 1..SESSION_SLOTS_MAX */
-	const char *python;		 /* executable: a path, or a name looked up on PATH */
-	const char *const *paths;	 /* put on the children's sys.path */
+	enum wire_mode mode;
+	const char *python;	  /* executable: a path, or a name looked up on PATH */
+	const char *const *paths; /* put on the children's sys.path */
 	size_t path_count;
 	uint32_t grace_ms;     /* between SIGTERM and SIGKILL of a killed task */
 	size_t result_max;     /* bytes */
@@ -39,6 +41,9 @@ struct agent_config {
 	/* agent_drain() was called, or the dispatcher sent DRAIN, and nothing is left to do: every
 	 * result is acknowledged and BYE is sent. At most once. May be NULL. */
 	void (*drained)(void *ctx);
+	/* The dispatcher does not take this worker, for the reason that it gives; nothing more will
+	 * come of it. At most once. May be NULL. */
+	void (*refused)(void *ctx, const char *why);
 };
 
 struct agent_stats {

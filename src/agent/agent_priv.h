@@ -43,11 +43,16 @@ struct agent {
 	struct event *timer;		 /* for the session's TICK */
 	int64_t timer_us;		 /* when it fires; INT64_MAX: it is not set */
 	char broken_why[256];
+	char refusal[256]; /* why the dispatcher does not take this worker; empty: it does */
+	bool refusal_told;
 	bool drained_told;
 };
 
 /* Performs the actions of the last step in order. */
 void agent_perform(struct agent *a, struct cargo *cargo);
+
+/* One line for the owner's log. */
+void agent_log(struct agent *a, const char *line);
 
 /* A result for an attempt that no child reported on. Texts that memory does not suffice for are
  * left out. */

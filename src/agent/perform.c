@@ -8,6 +8,7 @@
  * Failure modes: what the runner does not take is noted and told to the session afterwards. A
  * message that the transport does not take, or that there is no memory for, is dropped: the session
  * says again what matters. */
+#include <ctype.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -231,6 +232,30 @@ static void talk(struct agent *a, const struct session_action *action)
 	transmit(a, &m);
 }
 
+static void reconnect(struct agent *a, enum session_reconnect_why why)
+{
+	static const char *const lines[] = {
+		[SESSION_UNANSWERED] = "the dispatcher does not answer: connecting anew",
+		[SESSION_UNKNOWN] = "the dispatcher has given this worker up: connecting anew",
+		[SESSION_FENCED] =
+			"the dispatcher was silent for too long: what ran is ended, for it will "
+			"run elsewhere; connecting anew",
+	};
+	agent_log(a, lines[why]);
+	transport_close_peer(a->transport, 0);
+}
+
+/* The owner hears of it when nothing of ours is below it any more. */
+static void note_refusal(struct agent *a, const struct cargo *cargo)
+{
+	FH_ASSERT(cargo && cargo->message && cargo->message->type == WIRE_BYE);
+	const char *why = cargo->message->bye.text;
+	(void)snprintf(a->refusal, sizeof a->refusal, "%s", why && *why ? why : "no reason given");
+	for (char *c = a->refusal; *c; c++) /* one line, whatever it was */
+		*c = iscntrl((unsigned char)*c) ? ' ' : *c;
+	event_active(a->work, EV_TIMEOUT, 0);
+}
+
 /* ---- all of them ---- */
 
 static void perform(struct agent *a, const struct session_action *action, struct cargo *cargo)
@@ -268,6 +293,12 @@ static void perform(struct agent *a, const struct session_action *action, struct
 		break;
 	case SESSION_DO_SEND_HEARTBEAT:
 		send_heartbeat(a);
+		break;
+	case SESSION_DO_RECONNECT:
+		reconnect(a, action->why);
+		break;
+	case SESSION_DO_TELL_REFUSED:
+		note_refusal(a, cargo);
 		break;
 	default:
 		talk(a, action);

@@ -38,12 +38,22 @@ enum session_action_kind {
 					 if none was, one made of `state` and `reason` */
 	SESSION_DO_SEND_HEARTBEAT,    /* with the list of session_in_flight() */
 	SESSION_DO_SEND_BYE,
+
+	/* To the transport and to the owner */
+	SESSION_DO_RECONNECT,	 /* give this connection up and make another one; `why` */
+	SESSION_DO_TELL_REFUSED, /* the event's BYE says why there will be no session */
 };
 
 enum {
 	/* Of one step. What does not fit comes with the next; enough for a full pipe of jobs and
 	 * their bookkeeping. */
 	SESSION_ACTIONS_MAX = 128,
+};
+
+enum session_reconnect_why {
+	SESSION_UNANSWERED, /* HELLO had no answer */
+	SESSION_UNKNOWN,    /* the dispatcher does not know this session any more */
+	SESSION_FENCED,	    /* nothing was heard for too long: what ran is being ended */
 };
 
 struct session_action {
@@ -53,6 +63,7 @@ struct session_action {
 	uint64_t job;  /* 0 in SEND_RESULT: an ASSIGN that was refused; nothing was kept */
 	bool announce; /* RUN: `started` is wanted at once */
 	bool kept;     /* SEND_RESULT: a result was kept */
+	enum session_reconnect_why why; /* RECONNECT */
 	enum task_state state;
 	enum task_reason reason;
 	union {

@@ -162,6 +162,9 @@ void session_check(const struct session *s)
 	check_slots(s);
 	check_functions(s);
 	FH_ASSERT_CMP(s->received, <=, s->granted);
+	FH_ASSERT_CMP(s->heard_us + s->paused_us, <=, s->now_us);
+	if (s->link == LINK_GREETED || (s->link == LINK_WELCOMED && s->silence_us > 0))
+		FH_ASSERT_CMP(s->next_us, <=, s->now_us + s->beat_us);
 }
 
 static uint64_t mix(uint64_t h, uint64_t value)
@@ -174,12 +177,14 @@ uint64_t session_hash(const struct session *s)
 {
 	uint64_t h = mix(s->link, s->serial);
 	h = mix(mix(h, s->received), s->granted);
-	h = mix(mix(h, (uint64_t)s->next_us), s->stats.draining);
+	h = mix(mix(h, (uint64_t)s->next_us), s->stats.draining + 2u * s->stats.staying);
+	h = mix(mix(h, (uint64_t)s->heard_us), (uint64_t)s->paused_us);
+	h = mix(mix(h, (uint64_t)s->silence_us), s->dropping + 2u * s->fencing);
 	for (uint32_t i = 0; i < s->job_fresh; i++) {
 		const struct session_job *j = &s->jobs[i];
 		h = mix(mix(h, j->number), j->place);
 		if (j->place != JOB_FREE)
-			h = mix(mix(h, fh_id_hash(j->ref.task)), j->kill);
+			h = mix(mix(h, fh_id_hash(j->ref.task)), j->kill + 16u * j->unwanted);
 	}
 	for (uint32_t i = 0; i < s->stats.slots; i++) {
 		const struct session_slot *slot = &s->slots[i];

@@ -1,18 +1,13 @@
-/* The worker's session: the step function, the messages, credit, timers.
+/* The worker's session: the step function, the messages about tasks, credit.
  *
- *   DOWN -connected-> UP -runtime known: HELLO-> GREETED -WELCOME-> WELCOMED -drained: BYE-> LEFT
+ * Happy path: contact.c makes a session with the dispatcher; each ASSIGN becomes a job (job.c) that
+ * fetches its function if need be (function.c) and goes through a slot (slot.c); its RESULT is kept
+ * until RESULT_ACK. Credit is a cumulative total, so that a lost or doubled CREDIT does no harm: it
+ * grows as jobs finish, and stops while too many results are not acknowledged. While their bytes
+ * are too many, no job is begun.
  *
- * Happy path: WELCOME is answered with CREDIT; each ASSIGN becomes a job (job.c) that fetches its
- * function if need be (function.c) and goes through a slot (slot.c); its RESULT is kept until
- * RESULT_ACK. Credit is a cumulative total, so that a lost or doubled CREDIT does no harm: it grows
- * as jobs finish, and stops while too many results are not acknowledged. While their bytes are too
- * many, no job is begun.
- *
- * Failure modes: FUNCTION_GET and RESULT are said again when there is no answer (HELLO is not: a
- * second one is a violation). When the dispatcher is gone, what is in no child is forgotten (it
- * will be assigned anew, under a new token), what runs goes on, and the results wait for the next
- * dispatcher. A message that does not fit is counted and ignored; an ASSIGN beyond credit is
- * answered as lost. */
+ * Failure modes: FUNCTION_GET and RESULT are said again when there is no answer. A message that
+ * does not fit is counted and ignored; an ASSIGN beyond credit is answered as lost. */
 #include "worker/session.h"
 
 #include <string.h>
@@ -27,15 +22,17 @@ enum {
 	ACTIONS_RESERVED = 16,
 };
 
-int session_new(uint32_t slots, struct session **ret_session)
+int session_new(const struct session_config *config, struct session **ret_session)
 {
-	if (slots == 0 || slots > SESSION_SLOTS_MAX)
+	if (config->slots == 0 || config->slots > SESSION_SLOTS_MAX)
 		return FH_EINVAL;
 	struct session *s = fh_calloc(1, sizeof *s);
 	if (!s)
 		return FH_ENOMEM;
-	s->stats.slots = slots;
+	s->stats.slots = config->slots;
+	s->pull = config->pull;
 	s->next_us = INT64_MAX;
+	s->beat_us = SESSION_HEARTBEAT_US;
 	if (session_jobs_init(s) || session_slots_init(s) || session_functions_init(s)) {
 		session_free(&s);
 		return FH_ENOMEM;
@@ -79,67 +76,6 @@ void session_wake_by(struct session *s, int64_t at_us)
 		s->next_us = at_us;
 }
 
-/* ---- the way to a session and out of it ---- */
-
-/* A draining worker greets only to deliver results. */
-static void greet_if_possible(struct session *s)
-{
-	if (s->link != LINK_UP || !s->stats.runtime[0] || session_is_drained(s))
-		return;
-	session_emit(s, SESSION_DO_SEND_HELLO);
-	s->link = LINK_GREETED;
-}
-
-static void connected(struct session *s)
-{
-	if (s->link != LINK_DOWN)
-		return;
-	s->link = LINK_UP;
-	greet_if_possible(s);
-}
-
-static void disconnected(struct session *s)
-{
-	s->link = LINK_DOWN;
-	s->dropping = true;
-}
-
-static void ready(struct session *s, const char *runtime)
-{
-	size_t len = strlen(runtime);
-	FH_ASSERT_CMP(len, <, sizeof s->stats.runtime);
-	memcpy(s->stats.runtime, runtime, len + 1);
-	s->stats.broken = false;
-	greet_if_possible(s);
-}
-
-static bool welcome(struct session *s)
-{
-	if (s->link != LINK_GREETED)
-		return false;
-	s->link = LINK_WELCOMED;
-	s->received = s->granted = 0;
-	s->heartbeat_us = s->now_us + SESSION_HEARTBEAT_US;
-	session_wake_by(s, s->heartbeat_us);
-	session_jobs_resend_all(s);
-	session_functions_ask_all(s);
-	session_slots_report_all(s);
-	return true;
-}
-
-static void leave_if_drained(struct session *s)
-{
-	if (!session_is_drained(s) || (s->link != LINK_GREETED && s->link != LINK_WELCOMED))
-		return;
-	session_emit(s, SESSION_DO_SEND_BYE);
-	s->link = LINK_LEFT;
-}
-
-bool session_is_drained(const struct session *s)
-{
-	return s->stats.draining && session_jobs_held(s) == 0;
-}
-
 /* ---- credit ---- */
 
 /* Grows by one for each job that finishes, as long as the unacknowledged results leave room for
@@ -155,7 +91,7 @@ static uint64_t credit_total(const struct session *s)
  * not wait for it, and it costs an eighth of a message a job or less. */
 static void grant(struct session *s)
 {
-	if (s->link != LINK_WELCOMED || s->stats.draining)
+	if (s->link != LINK_WELCOMED || s->stats.draining || s->stats.staying)
 		return;
 	uint64_t total = credit_total(s);
 	if (total < s->granted + s->window / 4)
@@ -226,10 +162,15 @@ static bool cancel(struct session *s, const struct wire_ref *ref)
 static bool understood(struct session *s, const struct wire_msg *m)
 {
 	if (m->type == WIRE_WELCOME)
-		return welcome(s);
+		return session_welcome(s, &m->welcome);
+	if (m->type == WIRE_BYE)
+		return session_bye(s, &m->bye);
 	if (s->link != LINK_WELCOMED)
 		return false;
+	session_heard(s);
 	switch (m->type) {
+	case WIRE_HEARTBEAT:
+		return true;
 	case WIRE_ASSIGN:
 		return assign(s, &m->assign);
 	case WIRE_FUNCTION:
@@ -241,8 +182,7 @@ static bool understood(struct session *s, const struct wire_msg *m)
 	case WIRE_CANCEL:
 		return cancel(s, &m->ref);
 	case WIRE_DRAIN:
-		s->stats.draining = true;
-		return true;
+		return session_drain(s, &m->drain);
 	default:
 		return false;
 	}
@@ -250,25 +190,13 @@ static bool understood(struct session *s, const struct wire_msg *m)
 
 /* ---- time ---- */
 
-static void keep_in_touch(struct session *s)
-{
-	if (s->link != LINK_WELCOMED)
-		return;
-	if (s->heartbeat_us <= s->now_us) {
-		s->heartbeat_us = s->now_us + SESSION_HEARTBEAT_US;
-		session_emit(s, SESSION_DO_SEND_HEARTBEAT);
-		session_emit(s, SESSION_DO_SEND_CREDIT)->granted_total = s->granted;
-	}
-	session_wake_by(s, s->heartbeat_us);
-}
-
 static void ticked(struct session *s)
 {
 	s->next_us = INT64_MAX;
 	session_wake_by(s, session_slots_tick(s));
 	session_wake_by(s, session_jobs_tick(s));
 	session_wake_by(s, session_functions_tick(s));
-	keep_in_touch(s);
+	session_contact_tick(s);
 }
 
 int64_t session_next_us(const struct session *s)
@@ -278,6 +206,14 @@ int64_t session_next_us(const struct session *s)
 
 /* ---- the step ---- */
 
+static void ready(struct session *s, const char *runtime)
+{
+	size_t len = strlen(runtime);
+	FH_ASSERT_CMP(len, <, sizeof s->stats.runtime);
+	memcpy(s->stats.runtime, runtime, len + 1);
+	s->stats.broken = false;
+}
+
 static void handle(struct session *s, const struct session_event *event)
 {
 	switch (event->kind) {
@@ -285,10 +221,10 @@ static void handle(struct session *s, const struct session_event *event)
 		ticked(s);
 		break;
 	case SESSION_EV_CONNECTED:
-		connected(s);
+		session_connected(s);
 		break;
 	case SESSION_EV_DISCONNECTED:
-		disconnected(s);
+		session_disconnected(s);
 		break;
 	case SESSION_EV_RECEIVED:
 		if (!understood(s, event->message))
@@ -326,14 +262,11 @@ static void handle(struct session *s, const struct session_event *event)
 
 static void settle(struct session *s)
 {
-	if (s->dropping) {
-		session_jobs_drop_waiting(s);
-		s->dropping = s->out->more;
-	}
+	session_contact_settle(s);
 	session_functions_settle(s);
 	session_slots_fill(s);
 	grant(s);
-	leave_if_drained(s);
+	session_leave_if_drained(s);
 }
 
 void session_step(struct session *s, const struct session_event *event, int64_t now_us,
@@ -342,8 +275,7 @@ void session_step(struct session *s, const struct session_event *event, int64_t 
 	out->count = 0;
 	out->more = false;
 	s->out = out;
-	if (now_us > s->now_us)
-		s->now_us = now_us;
+	session_contact_clock(s, now_us);
 	handle(s, event);
 	settle(s);
 	s->out = NULL;
@@ -363,10 +295,14 @@ uint32_t session_function_count_max(const struct session *s)
 
 uint32_t session_in_flight(const struct session *s, struct wire_ref *ret_refs, uint32_t max)
 {
-	uint32_t held = session_jobs_held(s), written = 0;
-	for (uint32_t i = 0; i < s->job_fresh && written < max && written < held; i++)
-		if (s->jobs[i].place != JOB_FREE)
-			ret_refs[written++] = s->jobs[i].ref;
+	uint32_t held = 0;
+	for (uint32_t i = 0; i < s->job_fresh; i++) {
+		if (s->jobs[i].place == JOB_FREE || s->jobs[i].unwanted)
+			continue;
+		if (held < max)
+			ret_refs[held] = s->jobs[i].ref;
+		held++;
+	}
 	return held;
 }
 

@@ -23,9 +23,11 @@
 enum {
 	SESSION_SLOTS_MAX = 1024,
 
-	/* Tasks that a worker may hold unfinished, for each slot. 32 no-ops last about as long as
-	 * one turn through dispatcher and store, so that a child need not wait for the next one. */
+	/* Tasks that a worker may hold unfinished, for each slot. Push: 32 no-ops last about as
+	 * long as one turn through dispatcher and store, so that a child need not wait for the next
+	 * one. Pull: what it could begin at once: the burst of a child and a little more. */
 	SESSION_AHEAD = 32,
+	SESSION_AHEAD_PULL = 4,
 
 	/* Results that may wait for their acknowledgement before credit is held back: 50 ms of
 	 * 20,000 tasks a second, far more than a group commit takes. */
@@ -60,7 +62,10 @@ enum {
 	 * stray context switch does not cause it. */
 	SESSION_OVERDUE_US = 5000,
 
+	/* At most; a quarter of the silence that the dispatcher allows, if that is less. */
 	SESSION_HEARTBEAT_US = 1000000,
+	/* A HELLO that is not answered for so long was said to nobody: another connection. */
+	SESSION_GREET_US = 5000000,
 	/* FUNCTION_GET and RESULT are said again after this time without an answer; RESULT twice as
 	 * late each time, SESSION_RESEND_LEVELS - 1 times. Generous: a transport that loses nothing
 	 * never needs it. */
@@ -72,10 +77,16 @@ enum {
 
 struct session;
 
+struct session_config {
+	uint32_t slots; /* 1..SESSION_SLOTS_MAX */
+	bool pull;	/* asks for what it could begin at once, and no more */
+};
+
 struct session_stats {
 	bool welcomed;
-	bool broken; /* the runner cannot start children */
-	bool draining;
+	bool broken;	 /* the runner cannot start children */
+	bool draining;	 /* finishes what it has, then leaves */
+	bool staying;	 /* takes nothing until the dispatcher says otherwise */
 	char runtime[8]; /* empty: no template was ready yet */
 	uint32_t slots, slots_up, slots_busy;
 	uint32_t waiting;	 /* tasks that are in no child */
@@ -88,10 +99,11 @@ struct session_stats {
 	uint64_t returned; /* jobs that left a child without having begun */
 	uint64_t resent;   /* results that were said again */
 	uint64_t ignored;  /* messages that did not fit */
+	uint64_t fenced;   /* times that it ended all it ran, because nobody was heard */
 };
 
 /* FH_EINVAL: no slots or more than SESSION_SLOTS_MAX; FH_ENOMEM. */
-int session_new(uint32_t slots, struct session **ret_session) FH_MUST_USE;
+int session_new(const struct session_config *config, struct session **ret_session) FH_MUST_USE;
 void session_free(struct session **s);
 
 /* One step. A `now_us` that goes back counts as the last one. `out` is cleared first. */
@@ -114,7 +126,8 @@ static inline uint32_t session_job_index(uint64_t job)
 }
 
 /* Writes at most `max` of the tasks that the session holds (waiting, in a child, or with a result
- * that is not acknowledged) and returns how many there are. */
+ * that is not acknowledged) and returns how many there are. Those that are only being ended,
+ * because nobody waits for them, do not count. */
 uint32_t session_in_flight(const struct session *s, struct wire_ref *ret_refs, uint32_t max);
 
 /* How many ASSIGNs it has taken since the last WELCOME. */

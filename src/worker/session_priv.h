@@ -81,16 +81,24 @@ enum session_link {
 	LINK_UP,       /* connected; HELLO waits for the runtime's name */
 	LINK_GREETED,  /* HELLO was said */
 	LINK_WELCOMED, /* tasks may come */
-	LINK_LEFT,     /* BYE was said */
+	LINK_LEFT,     /* BYE was said, or came as a refusal */
 };
 
 struct session {
+	bool pull;
 	enum session_link link;
 	int64_t now_us;
 	int64_t next_us;	     /* no timer is due before; may be too early */
-	int64_t heartbeat_us;	     /* WELCOMED: when the next one is due */
-	bool dropping;		     /* the dispatcher is gone: what is in no child goes too */
 	struct session_actions *out; /* of the step that runs */
+
+	/* Contact with the dispatcher (contact.c). `heard_us` is of a clock that stands still while
+	 * we do: now_us - paused_us. */
+	int64_t paused_us, heard_us;
+	int64_t silence_us;   /* WELCOMED: so much of it fences; 0: none does */
+	int64_t beat_us;      /* between two heartbeats; a longer gap between steps was a pause */
+	int64_t heartbeat_us; /* WELCOMED: when the next one is due */
+	bool dropping;	      /* what is in no child goes: the dispatcher assigns it anew */
+	bool fencing;	      /* what is in children goes, too */
 
 	/* Jobs (job.c) */
 	uint32_t job_max, window; /* indices; unfinished jobs */
@@ -136,6 +144,31 @@ bool session_room(struct session *s);
 
 /* Makes sure that TICKED comes by then. */
 void session_wake_by(struct session *s, int64_t at_us);
+
+/* ---- contact.c ---- */
+
+/* Each step, before its event: was the time since the last one a pause of ours? */
+void session_contact_clock(struct session *s, int64_t now_us);
+
+void session_connected(struct session *s);
+void session_disconnected(struct session *s);
+
+/* Messages that make, change or end the session; false: they do not fit. */
+bool session_welcome(struct session *s, const struct wire_welcome *m);
+bool session_drain(struct session *s, const struct wire_drain *m);
+bool session_bye(struct session *s, const struct wire_bye *m);
+
+/* Something came from the dispatcher. */
+void session_heard(struct session *s);
+
+/* Says the heartbeat when it is due, and fences when nothing was heard for too long. */
+void session_contact_tick(struct session *s);
+
+/* Ends what a lost dispatcher has left, then says HELLO as soon as that is possible. */
+void session_contact_settle(struct session *s);
+
+/* BYE, when it is drained. */
+void session_leave_if_drained(struct session *s);
 
 /* ---- job.c ---- */
 
@@ -207,6 +240,10 @@ void session_slot_refused(struct session *s, const struct session_ev_slot *ev);
 
 /* Asks for the end of a PIPED job, once. */
 void session_slot_kill(struct session *s, struct session_job *j, enum task_reason why);
+
+/* Asks for the end of all PIPED jobs, whose results nobody wants any more; false: there was no room
+ * for all of them in this step. */
+bool session_slots_abandon(struct session *s);
 
 /* Gives queued jobs to slots, as long as there are both. */
 void session_slots_fill(struct session *s);

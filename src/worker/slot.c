@@ -11,9 +11,8 @@
  * No job is begun while too many bytes of results wait for their acknowledgement.
  *
  * Failure modes: a short task that is not short (overdue) loses its pipe to other slots, if there
- * are any. A child
- * that dies gives back what had not begun; its slot is out until the runner has a new one. A child
- * whose socket is full is left alone until it finishes something. */
+ * are any. A child that dies gives back what had not begun; its slot is out until the runner has a
+ * new one. A child whose socket is full is left alone until it finishes something. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/plant.h"
@@ -321,6 +320,22 @@ void session_slot_kill(struct session *s, struct session_job *j, enum task_reaso
 	kill->job = j->number;
 	kill->reason = why;
 	refresh(s, slot);
+}
+
+bool session_slots_abandon(struct session *s)
+{
+	for (uint32_t i = 0; i < s->stats.slots; i++) {
+		list_for_each (link, &s->slots[i].pipe) {
+			struct session_job *j = list_entry(link, struct session_job, link);
+			if (j->unwanted)
+				continue;
+			if (!session_room(s))
+				return false;
+			j->unwanted = true;
+			session_slot_kill(s, j, REASON_CANCELLED);
+		}
+	}
+	return true;
 }
 
 static void look(struct session *s, struct session_slot *slot)

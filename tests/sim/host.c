@@ -32,6 +32,7 @@ struct host {
 	uint64_t peer;
 	int64_t connect_us;
 	bool woken;
+	bool hung_up; /* the session wants another connection */
 	/* On this connection */
 	uint64_t granted, assigned, functions_asked, functions_got, drains;
 	struct session *session;
@@ -225,6 +226,11 @@ static void perform(struct host *h, const struct session_action *a, struct cargo
 	case SESSION_DO_SEND_HEARTBEAT:
 		send_heartbeat(h);
 		break;
+	case SESSION_DO_RECONNECT:
+		h->hung_up = true;
+		break;
+	case SESSION_DO_TELL_REFUSED:
+		break; /* the end of the connection follows, and it comes back */
 	default:
 		send_other(h, a);
 	}
@@ -349,7 +355,8 @@ struct host *host_new(struct world *w, uint32_t index)
 	h->index = index;
 	uint64_t number = ++w->hosts_made; /* a process that starts anew is another worker */
 	memcpy(h->instance.b, &number, sizeof number);
-	int ret = session_new(w->knobs.slots, &h->session);
+	struct session_config config = { .slots = w->knobs.slots };
+	int ret = session_new(&config, &h->session);
 	FH_ASSERT_CMP(ret, ==, 0);
 	h->parcels = fh_calloc(session_job_count_max(h->session), sizeof *h->parcels);
 	h->functions = fh_calloc(session_function_count_max(h->session), sizeof *h->functions);
@@ -402,6 +409,11 @@ static bool hear_runner(struct host *h)
 
 static bool let_time_pass(struct host *h)
 {
+	if (h->hung_up) {
+		h->hung_up = false;
+		host_cut(h);
+		return true;
+	}
 	if (!h->transport && h->connect_us <= h->w->now_us && h->w->dispatch) {
 		connect_host(h);
 		return true;
@@ -438,7 +450,7 @@ bool host_run(struct host *h)
 
 int64_t host_next_us(const struct host *h)
 {
-	if (h->transport && h->woken)
+	if (h->hung_up || (h->transport && h->woken))
 		return h->w->now_us;
 	int64_t next_us = runner_model_next_us(&h->runner);
 	int64_t session_us = session_next_us(h->session);

@@ -31,9 +31,12 @@ struct pool {
 	unsigned got[WIRE_TYPE_END]; /* messages by type */
 	struct wire_hello hello;
 	uint64_t granted;
+	uint32_t silence_ms; /* that WELCOME allows */
+	bool lost;
 	bool acknowledges;
-	unsigned drained, log_lines;
+	unsigned drained, refused, log_lines;
 	char log[256]; /* the last line */
+	char why[256]; /* it was refused */
 };
 
 static inline struct fh_id pool_id(unsigned number)
@@ -78,7 +81,9 @@ static inline void pool_message(void *ctx, uint64_t peer, struct wire_msg *own_m
 	case WIRE_HELLO:
 		p->hello = own_msg->hello;
 		pool_say(p, (struct wire_msg){ .type = WIRE_WELCOME,
-					       .welcome = { .session = 1, .generation = 1 } });
+					       .welcome = { .session = 1,
+							    .generation = 1,
+							    .silence_ms = p->silence_ms } });
 		break;
 	case WIRE_CREDIT:
 		p->granted = own_msg->credit.granted_total;
@@ -134,6 +139,19 @@ static inline void pool_drained(void *ctx)
 	((struct pool *)ctx)->drained++;
 }
 
+static inline void pool_refused(void *ctx, const char *why)
+{
+	struct pool *p = ctx;
+	p->refused++;
+	(void)snprintf(p->why, sizeof p->why, "%s", why);
+}
+
+static inline void pool_lost(void *ctx, uint64_t peer)
+{
+	(void)peer;
+	((struct pool *)ctx)->lost = true;
+}
+
 static inline struct agent_config pool_config(struct pool *p, unsigned slots)
 {
 	return (struct agent_config){
@@ -147,6 +165,7 @@ static inline struct agent_config pool_config(struct pool *p, unsigned slots)
 		.ctx = p,
 		.log = pool_log,
 		.drained = pool_drained,
+		.refused = pool_refused,
 	};
 }
 
@@ -155,8 +174,12 @@ static inline void pool_open(struct pool *p, struct agent_config *config)
 {
 	struct timeval patience = { .tv_sec = POOL_PATIENCE_S };
 	assert_int_equal(transport_inproc_pair(4096, &p->end, &config->own_transport), 0);
-	p->end->handler =
-		(struct transport_handler){ .ctx = p, .message = pool_message, .wake = pool_wake };
+	p->end->handler = (struct transport_handler){
+		.ctx = p,
+		.message = pool_message,
+		.lost = pool_lost,
+		.wake = pool_wake,
+	};
 	p->poll = event_new(p->base, -1, 0, pool_poll, p);
 	p->patience = event_new(p->base, -1, 0, pool_impatient, p);
 	assert_true(p->poll && p->patience);

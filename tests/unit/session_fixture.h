@@ -132,6 +132,15 @@ static inline void perform(struct fixture *f, const struct session_action *a)
 	case SESSION_DO_SEND_BYE:
 		say(f, "bye; ");
 		break;
+	case SESSION_DO_RECONNECT:
+		say(f, "reconnect%s; ",
+		    a->why == SESSION_FENCED	? " fenced"
+		    : a->why == SESSION_UNKNOWN ? " unknown"
+						: "");
+		break;
+	case SESSION_DO_TELL_REFUSED:
+		say(f, "refused; ");
+		break;
 	default:
 		break;
 	}
@@ -245,17 +254,39 @@ static inline struct session_stats stats_of(const struct fixture *f)
 	return stats;
 }
 
+static inline void welcome(struct fixture *f, uint32_t silence_ms)
+{
+	receive(f,
+		(struct wire_msg){ .type = WIRE_WELCOME, .welcome = { .silence_ms = silence_ms } });
+}
+
+static inline void receive_bye(struct fixture *f, enum wire_bye_why why)
+{
+	receive(f, (struct wire_msg){ .type = WIRE_BYE, .bye = { .why = why } });
+}
+
+static inline void receive_drain(struct fixture *f, enum wire_drain_how how)
+{
+	receive(f, (struct wire_msg){ .type = WIRE_DRAIN, .drain = { .how = how } });
+}
+
+static inline void open_session(struct fixture *f, struct session_config config)
+{
+	assert_int_equal(session_new(&config, &f->s), 0);
+}
+
 /* A session with this many slots up, welcomed, that knows function 1, which takes 100 us, and
- * function 2, which takes nothing. Slot 0 was used last, the others in order before it. */
-static inline void fixture_init(struct fixture *f, uint32_t slots)
+ * function 2, which takes nothing. Slot 0 was used last, the others in order before it. Nothing is
+ * heard from its dispatcher for `silence_ms`: it has given up (0: never). */
+static inline void fixture_init_silence(struct fixture *f, uint32_t slots, uint32_t silence_ms)
 {
 	*f = (struct fixture){ .now_us = 1000000 };
-	assert_int_equal(session_new(slots, &f->s), 0);
+	open_session(f, (struct session_config){ .slots = slots });
 	happen(f, SESSION_EV_CONNECTED);
 	happen(f, SESSION_EV_READY);
 	for (uint32_t i = 0; i < slots; i++)
 		happen_to_slot(f, SESSION_EV_SLOT_READY, i);
-	receive(f, (struct wire_msg){ .type = WIRE_WELCOME });
+	welcome(f, silence_ms);
 	for (unsigned function = 1; function <= 2; function++) {
 		assign_own(f, 1000 + function, function);
 		receive_function(f, function, 10);
@@ -263,6 +294,11 @@ static inline void fixture_init(struct fixture *f, uint32_t slots)
 		receive_ref(f, WIRE_RESULT_ACK, 1000 + function);
 	}
 	discard(f);
+}
+
+static inline void fixture_init(struct fixture *f, uint32_t slots)
+{
+	fixture_init_silence(f, slots, 0);
 }
 
 static inline void fixture_release(struct fixture *f)

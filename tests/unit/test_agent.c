@@ -312,6 +312,42 @@ static void a_lost_dispatcher_is_noticed(void **state)
 	pool_stop(&p);
 }
 
+static void a_refusal_is_told_once_in_one_line(void **state)
+{
+	(void)state;
+	struct pool p;
+	start(&p, 1);
+	for (int i = 0; i < 2; i++) {
+		pool_say(&p, (struct wire_msg){ .type = WIRE_BYE,
+						.bye = { .why = WIRE_BYE_REFUSED,
+							 .text = fh_strdup("too\nmany") } });
+		pool_settle(&p);
+	}
+	assert_int_equal(p.refused, 1);
+	assert_string_equal(p.why, "too many");
+	assert_int_equal(p.drained, 0);
+	pool_stop(&p);
+}
+
+static void a_silent_dispatcher_s_connection_is_given_up(void **state)
+{
+	(void)state;
+	struct pool p;
+	pool_start(&p, 1, "python3");
+	p.functions[1] = blob_copy("function", 8);
+	p.silence_ms = 100;
+	runner_model_ready(runner_model());
+	pool_settle(&p);
+	assign(&p, 1, false);
+	pool_until(&p, p.lost);
+	assert_int_equal(p.log_lines, 1);
+	assert_non_null(strstr(p.log, "silent"));
+	assert_int_equal(runner_model_killed(runner_model()), REASON_CANCELLED);
+	complete(&p, 0, "for nobody");
+	assert_int_equal(pool_stats(&p).unacknowledged, 0);
+	pool_stop(&p);
+}
+
 static void a_bad_configuration_leaves_the_transport(void **state)
 {
 	(void)state;
@@ -352,6 +388,8 @@ int main(void)
 		cmocka_unit_test(a_drained_agent_says_bye),
 		cmocka_unit_test(an_idle_agent_drains_at_once_but_not_inside_the_call),
 		cmocka_unit_test(a_lost_dispatcher_is_noticed),
+		cmocka_unit_test(a_refusal_is_told_once_in_one_line),
+		cmocka_unit_test(a_silent_dispatcher_s_connection_is_given_up),
 		cmocka_unit_test(a_bad_configuration_leaves_the_transport),
 	};
 	return cmocka_run_group_tests_name("agent", tests, NULL, NULL);

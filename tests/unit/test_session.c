@@ -7,7 +7,7 @@ static void hello_waits_for_runtime_and_dispatcher(void **state)
 {
 	(void)state;
 	struct fixture f = { .now_us = 1 };
-	assert_int_equal(session_new(2, &f.s), 0);
+	open_session(&f, (struct session_config){ .slots = 2 });
 	happen(&f, SESSION_EV_CONNECTED);
 	expect(&f, "");
 	happen(&f, SESSION_EV_BROKEN);
@@ -20,15 +20,15 @@ static void hello_waits_for_runtime_and_dispatcher(void **state)
 	expect(&f, "");
 	pass(&f, SESSION_RESEND_US);
 	expect(&f, "");
-	receive(&f, (struct wire_msg){ .type = WIRE_WELCOME });
+	welcome(&f, 0);
 	expect(&f, "credit 64");
 	assert_true(stats_of(&f).welcomed);
-	receive(&f, (struct wire_msg){ .type = WIRE_WELCOME });
+	welcome(&f, 0);
 	expect(&f, "");
 	assert_int_equal(stats_of(&f).ignored, 1);
 	fixture_release(&f);
 
-	assert_int_equal(session_new(1, &f.s), 0);
+	open_session(&f, (struct session_config){ .slots = 1 });
 	happen(&f, SESSION_EV_READY);
 	expect(&f, "");
 	happen(&f, SESSION_EV_CONNECTED);
@@ -40,10 +40,13 @@ static void slots_have_a_range(void **state)
 {
 	(void)state;
 	struct session *s = NULL;
-	assert_int_equal(session_new(0, &s), FH_EINVAL);
-	assert_int_equal(session_new(SESSION_SLOTS_MAX + 1, &s), FH_EINVAL);
+	struct session_config config = { .slots = 0 };
+	assert_int_equal(session_new(&config, &s), FH_EINVAL);
+	config.slots = SESSION_SLOTS_MAX + 1;
+	assert_int_equal(session_new(&config, &s), FH_EINVAL);
 	assert_null(s);
-	assert_int_equal(session_new(SESSION_SLOTS_MAX, &s), 0);
+	config.slots = SESSION_SLOTS_MAX;
+	assert_int_equal(session_new(&config, &s), 0);
 	session_check(s);
 	session_free(&s);
 	session_free(&s);
@@ -53,10 +56,11 @@ static void no_memory_is_an_answer(void **state)
 {
 	(void)state;
 	struct session *s = NULL;
+	struct session_config config = { .slots = 2 };
 	unsigned after = 1;
 	for (;; after++) {
 		fh_mem_fail_after(after);
-		int error = session_new(2, &s);
+		int error = session_new(&config, &s);
 		fh_mem_fail_after(0);
 		if (!error)
 			break;
@@ -85,12 +89,12 @@ static void beyond_credit_is_answered_as_lost(void **state)
 {
 	(void)state;
 	struct fixture f = { .now_us = 1 };
-	assert_int_equal(session_new(1, &f.s), 0);
+	open_session(&f, (struct session_config){ .slots = 1 });
 	assign_own(&f, 1, 1); /* no session yet */
 	expect(&f, "");
 	happen(&f, SESSION_EV_READY);
 	happen(&f, SESSION_EV_CONNECTED);
-	receive(&f, (struct wire_msg){ .type = WIRE_WELCOME });
+	welcome(&f, 0);
 	expect(&f, "hello; credit 32");
 	for (unsigned task = 1; task <= SESSION_AHEAD; task++)
 		assign_own(&f, task, 1);
@@ -225,7 +229,7 @@ static void a_draining_worker_finishes_and_leaves(void **state)
 	fixture_init(&f, 1);
 	assign_own(&f, 1, 1);
 	assign_own(&f, 2, 1);
-	receive(&f, (struct wire_msg){ .type = WIRE_DRAIN });
+	receive_drain(&f, WIRE_DRAIN_LEAVE);
 	for (unsigned task = 1; task <= 2; task++)
 		finish(&f, 0, task, REASON_NONE, 0);
 	expect(&f, "run 1 @0!; result 1 COMPLETED; run 2 @0!; result 2 COMPLETED");
@@ -244,7 +248,7 @@ static void a_worker_that_never_spoke_leaves_in_silence(void **state)
 {
 	(void)state;
 	struct fixture f = { .now_us = 1 };
-	assert_int_equal(session_new(1, &f.s), 0);
+	open_session(&f, (struct session_config){ .slots = 1 });
 	happen(&f, SESSION_EV_CONNECTED);
 	happen(&f, SESSION_EV_DRAINED);
 	happen(&f, SESSION_EV_READY);
@@ -271,7 +275,7 @@ static void without_a_dispatcher_what_runs_goes_on(void **state)
 	expect(&f, "");
 	happen(&f, SESSION_EV_CONNECTED);
 	expect(&f, "hello");
-	receive(&f, (struct wire_msg){ .type = WIRE_WELCOME });
+	welcome(&f, 0);
 	expect(&f, "credit 63");
 	pass(&f, 0);
 	expect(&f, "started 2; result 1 COMPLETED");

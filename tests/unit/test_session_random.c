@@ -1,7 +1,8 @@
 /* A worker's session under a seeded storm: a model of a runner that crashes, returns, refuses and
- * restarts, and a dispatcher that assigns, repeats, cancels, loses messages and goes away. After
- * every step the whole state is checked; in the end everything heals, and every task that was taken
- * must have got exactly one result, acknowledged, and every slot must be free.
+ * restarts, and a dispatcher that assigns, repeats, cancels, loses messages, falls silent, forgets
+ * the session and goes away. After every step the whole state is checked; in the end everything
+ * heals, and every task that was taken must have got exactly one result, acknowledged, and every
+ * slot must be free.
  *
  * SESSION_SEEDS and SESSION_SEED choose how many seeds, and which one first. */
 #include <setjmp.h>
@@ -17,7 +18,7 @@
 #include "base/assert.h"
 #include "worker/session.h"
 
-enum { SLOTS_MAX = 5, TASKS = 4000, STEPS = 6000, FUNCTIONS = 12, JOBS = 4096 };
+enum { SLOTS_MAX = 5, TASKS = 4000, STEPS = 6000, FUNCTIONS = 12, JOBS = 4096, SILENCE_MS = 8 };
 
 struct held { /* by a child of the model */
 	uint64_t job;
@@ -37,7 +38,7 @@ enum fate { NEVER, ASSIGNED, ENDED, ACKED, LOST };
 
 struct task {
 	enum fate fate;
-	bool ahead, cancelled, stale;
+	bool ahead, cancelled, stale, fenced;
 	unsigned results; /* different ones, said or not */
 };
 
@@ -54,7 +55,9 @@ struct storm {
 	bool has_assign[JOBS], has_result[JOBS], has_function[JOBS];
 	bool asked[FUNCTIONS];
 	unsigned coming;
-	bool connected, welcomed;
+	bool connected, greeted, welcomed;
+	unsigned mute; /* steps in which the dispatcher says nothing */
+	bool pull;
 	uint64_t granted, sent;
 	bool healing;
 	bool left; /* BYE was said */
@@ -120,7 +123,7 @@ static void model_result(struct storm *t, const struct session_action *a)
 	FH_ASSERT_CMP(t->task_of[session_job_index(a->job)], ==, task);
 	FH_ASSERT(t->tasks[task].fate == ENDED);
 	FH_ASSERT(!a->kept || t->has_result[session_job_index(a->job)]);
-	FH_ASSERT(!t->tasks[task].stale);
+	FH_ASSERT(!t->tasks[task].stale && !t->tasks[task].fenced);
 }
 
 static void ended(struct storm *t, unsigned task)
@@ -138,7 +141,7 @@ static void forget(struct storm *t, uint64_t job)
 	FH_ASSERT(t->has_assign[index] || t->has_result[index]);
 	t->has_assign[index] = t->has_result[index] = false;
 	if (task->fate == ASSIGNED)
-		FH_ASSERT(task->stale || !t->connected);
+		FH_ASSERT(task->stale || task->fenced || !t->connected);
 	task->fate = task->fate == ENDED ? ACKED : LOST;
 }
 
@@ -148,6 +151,34 @@ static void model_kill(struct storm *t, const struct session_action *a)
 	for (unsigned i = 0; i < c->len; i++)
 		if (c->jobs[i].job == a->job)
 			c->jobs[i].killed = a->reason;
+}
+
+static bool is_declared(const struct task *k)
+{
+	return k->fate == ENDED || (k->fate == ASSIGNED && !k->fenced && !k->stale);
+}
+
+static void model_hello(struct storm *t)
+{
+	static struct wire_ref refs[JOBS];
+	uint32_t count = session_in_flight(t->s, refs, JOBS), declared = 0;
+	FH_ASSERT(t->connected && !t->welcomed && !t->greeted);
+	t->greeted = true;
+	for (uint32_t i = 0; i < count; i++)
+		FH_ASSERT(is_declared(&t->tasks[number_of(refs[i].task)]));
+	for (unsigned task = 0; task < t->next_task; task++)
+		declared += is_declared(&t->tasks[task]);
+	FH_ASSERT_CMP(count, ==, declared);
+}
+
+/* Of what is fenced and not over, no result will be said. */
+static void model_reconnect(struct storm *t, const struct session_action *a)
+{
+	bool fenced = a->why == SESSION_FENCED;
+	FH_ASSERT(t->greeted && (t->welcomed || !fenced));
+	t->connected = t->greeted = t->welcomed = false;
+	for (unsigned task = 0; fenced && task < t->next_task; task++)
+		t->tasks[task].fenced |= t->tasks[task].fate == ASSIGNED;
 }
 
 static void perform(struct storm *t, const struct session_action *a)
@@ -202,6 +233,14 @@ static void perform(struct storm *t, const struct session_action *a)
 		FH_ASSERT(!t->left);
 		t->left = true;
 		break;
+	case SESSION_DO_SEND_HELLO:
+		model_hello(t);
+		break;
+	case SESSION_DO_RECONNECT:
+		model_reconnect(t, a);
+		break;
+	case SESSION_DO_TELL_REFUSED:
+		FH_UNREACHABLE("nobody has refused it");
 	default:
 		break;
 	}
@@ -361,15 +400,50 @@ static void receive_junk(struct storm *t, unsigned task)
 {
 	static const enum wire_type types[] = { WIRE_HELLO,   WIRE_CREDIT,     WIRE_FUNCTION_GET,
 						WIRE_STARTED, WIRE_RESULT_ACK, WIRE_STALE,
-						WIRE_CANCEL,  WIRE_BYE,	       WIRE_TYPE_END };
+						WIRE_CANCEL,  WIRE_TYPE_END };
 	receive(t, (struct wire_msg){ .type = types[below(t, sizeof types / sizeof *types)],
 				      .ref = { id_of(TASKS + task), { 9, 9 } } });
+}
+
+static void drain(struct storm *t, enum wire_drain_how how)
+{
+	receive(t, (struct wire_msg){ .type = WIRE_DRAIN, .drain = { .how = how } });
+}
+
+/* What a dispatcher says, or does not say, about the session itself. */
+static void disturb(struct storm *t)
+{
+	switch (below(t, 40)) {
+	case 0:
+		receive(t,
+			(struct wire_msg){ .type = WIRE_BYE, .bye = { .why = WIRE_BYE_UNKNOWN } });
+		break;
+	case 1:
+		t->mute = below(t, 200);
+		break;
+	case 2:
+		drain(t, WIRE_DRAIN_STAY);
+		break;
+	default:
+		drain(t, WIRE_DRAIN_OVER);
+		break;
+	}
 }
 
 static void dispatcher_acts(struct storm *t)
 {
 	unsigned task = some_task(t);
-	switch (below(t, 16)) {
+	if (t->mute > 0) {
+		t->mute--;
+		return;
+	}
+	switch (below(t, 18)) {
+	case 16:
+		receive(t, (struct wire_msg){ .type = WIRE_HEARTBEAT });
+		break;
+	case 17:
+		disturb(t);
+		break;
 	case 0:
 		say_about(t, WIRE_CANCEL, task);
 		break;
@@ -423,9 +497,11 @@ static void connection_acts(struct storm *t)
 	} else if (!t->welcomed) {
 		t->welcomed = true;
 		t->granted = t->sent = 0;
-		receive(t, (struct wire_msg){ .type = WIRE_WELCOME });
+		receive(t, (struct wire_msg){
+				   .type = WIRE_WELCOME,
+				   .welcome = { .silence_ms = t->healing ? 0 : SILENCE_MS } });
 	} else if (!t->healing) {
-		t->connected = t->welcomed = false;
+		t->connected = t->greeted = t->welcomed = false;
 		step(t, (struct session_event){ .kind = SESSION_EV_DISCONNECTED });
 	}
 }
@@ -460,11 +536,12 @@ static void storm_step(struct storm *t)
 
 /* ---- and the end ---- */
 
-static void heal(struct storm *t, bool drain)
+static void heal(struct storm *t, bool leave)
 {
 	struct session_stats stats;
 	t->healing = true;
-	if (drain)
+	drain(t, WIRE_DRAIN_OVER);
+	if (leave)
 		step(t, (struct session_event){ .kind = SESSION_EV_DRAINED });
 	for (unsigned round = 0; round < 20000; round++) {
 		t->now_us += 100000;
@@ -487,7 +564,7 @@ static void heal(struct storm *t, bool drain)
 				say_about(t, WIRE_RESULT_ACK, task);
 		session_stats(t->s, &stats);
 		if (stats.waiting + stats.piped + stats.unacknowledged == 0 &&
-		    stats.slots_up == t->slots && session_is_drained(t->s) == drain)
+		    stats.slots_up == t->slots && session_is_drained(t->s) == leave)
 			return;
 	}
 	FH_UNREACHABLE("the worker did not come to rest");
@@ -509,9 +586,10 @@ static void check_end(const struct storm *t, bool drained)
 	}
 	/* Credit is back: all that a worker at rest may hold is granted, but for a rest that is
 	 * not worth a message. */
-	FH_ASSERT_CMP(t->left, ==, drained);
+	FH_ASSERT_CMP(t->left, ==, drained && t->greeted);
+	uint32_t window = t->slots * (t->pull ? SESSION_AHEAD_PULL : SESSION_AHEAD);
 	if (!drained)
-		FH_ASSERT_CMP(t->granted, >, t->sent + t->slots * SESSION_AHEAD / 2);
+		FH_ASSERT_CMP(t->granted, >, t->sent + window / 2);
 }
 
 static uint64_t run_storm(uint64_t seed)
@@ -521,13 +599,15 @@ static uint64_t run_storm(uint64_t seed)
 	t->seed = seed;
 	t->now_us = 1;
 	t->slots = 1 + below(t, SLOTS_MAX);
-	assert_int_equal(session_new(t->slots, &t->s), 0);
+	t->pull = one_in(t, 3);
+	struct session_config config = { .slots = t->slots, .pull = t->pull };
+	assert_int_equal(session_new(&config, &t->s), 0);
 	step(t, (struct session_event){ .kind = SESSION_EV_READY, .runtime = "cp311" });
 	for (unsigned i = 0; i < STEPS; i++)
 		storm_step(t);
-	bool drain = one_in(t, 4);
-	heal(t, drain);
-	check_end(t, drain);
+	bool leave = one_in(t, 4);
+	heal(t, leave);
+	check_end(t, leave);
 	uint64_t hash = session_hash(t->s);
 	session_free(&t->s);
 	free(t);
