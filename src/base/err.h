@@ -27,7 +27,8 @@
 	X(VERSION, 500, "unsupported version")                                   \
 	X(PROTO, 400, "protocol violation")                                      \
 	X(LIMIT, 503, "a limit was reached")                                     \
-	X(GONE, 410, "gone")
+	X(GONE, 410, "gone")                                                     \
+	X(UNFIT, 409, "no worker has what the task needs")
 
 enum fh_error_ordinal {
 	FH_ORDINAL_OK,

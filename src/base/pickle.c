@@ -5,7 +5,6 @@
  * the bytes. Failure modes: all of them are FH_ESYNTAX. */
 #include "base/pickle.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -197,17 +196,28 @@ int pickle_next(struct pickle_walk *w, struct pickle_op *ret_op)
 	return 1;
 }
 
-int pickle_check(const void *data, size_t len)
+int pickle_scan(const void *data, size_t len, bool *ret_names)
 {
 	struct pickle_walk w;
-	struct pickle_op op;
+	struct pickle_op op = { 0 };
+	bool names = false;
 	int ret = pickle_walk_init(&w, data, len);
 	if (ret)
 		return ret;
-	do
+	do {
 		ret = pickle_next(&w, &op);
-	while (ret > 0);
+		names |= op.code == PICKLE_STACK_GLOBAL || op.code == PICKLE_GLOBAL ||
+			 op.code == PICKLE_INST;
+	} while (ret > 0);
+	if (ret == 0)
+		*ret_names = names;
 	return ret;
+}
+
+int pickle_check(const void *data, size_t len)
+{
+	bool names;
+	return pickle_scan(data, len, &names);
 }
 
 static uint8_t *put_short(uint8_t *to, const char *text, size_t len)

@@ -3,6 +3,7 @@
 #ifndef FARHAND_BASE_PICKLE_H
 #define FARHAND_BASE_PICKLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@
 /* The opcodes that name a class or a function. */
 enum {
 	PICKLE_GLOBAL = 'c',	    /* its argument: two lines, module and name */
+	PICKLE_INST = 'i',	    /* likewise; not written by Python 3 */
 	PICKLE_STACK_GLOBAL = 0x93, /* module and name are the two strings pushed before */
 };
 
@@ -34,6 +36,17 @@ int pickle_next(struct pickle_walk *w, struct pickle_op *ret_op) FH_MUST_USE;
 
 /* Walks all of it: 0 or FH_ESYNTAX. */
 int pickle_check(const void *data, size_t len) FH_MUST_USE;
+
+/* The same, and whether one of the opcodes above is in it. */
+int pickle_scan(const void *data, size_t len, bool *ret_names) FH_MUST_USE;
+
+/* The same, and which modules its reader has to import: the top-level names of those that classes,
+ * functions and modules are taken from by reference, as "mylab,numpy", by name. NULL: none; nothing
+ * is allocated then, nor is there a second walk where nothing is named. What every Python has (the
+ * standard library, __main__) and what a worker brings along (farhand) is left out, and so is what
+ * does not fit into a task's needs (needs.h). The list is right for what pickle, cloudpickle and
+ * dill write, and may be any subset for what nobody writes. FH_ESYNTAX, FH_ENOMEM. */
+int pickle_modules(const void *data, size_t len, char **ret_modules) FH_MUST_USE;
 
 /* The pickle of `module.name(text)`, for exceptions of the standard library. `module` and `name`
  * have at most 255 bytes; what is not UTF-8 in `text` is left out from there on. NULL: no memory.

@@ -33,8 +33,10 @@ const char *serializer_name(enum serializer s)
 void task_options_release(struct task_options *o)
 {
 	fh_free(o->retry_classes);
+	fh_free(o->needs);
 	fh_free(o->tags);
 	o->retry_classes = NULL;
+	o->needs = NULL;
 	o->tags = NULL;
 }
 
@@ -42,8 +44,10 @@ int task_options_copy(struct task_options *ret_copy, const struct task_options *
 {
 	struct task_options copy = *o;
 	copy.retry_classes = o->retry_classes ? fh_strdup(o->retry_classes) : NULL;
+	copy.needs = o->needs ? fh_strdup(o->needs) : NULL;
 	copy.tags = o->tags ? fh_strdup(o->tags) : NULL;
-	if ((o->retry_classes && !copy.retry_classes) || (o->tags && !copy.tags)) {
+	if ((o->retry_classes && !copy.retry_classes) || (o->needs && !copy.needs) ||
+	    (o->tags && !copy.tags)) {
 		task_options_release(&copy);
 		return FH_ENOMEM;
 	}
@@ -55,6 +59,7 @@ void function_rec_release(struct function_rec *f)
 {
 	fh_free(f->name);
 	fh_free(f->description);
+	fh_free(f->modules);
 	blob_free(&f->payload);
 	task_options_release(&f->defaults);
 	*f = (struct function_rec){ 0 };

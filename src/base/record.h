@@ -89,7 +89,8 @@ struct task_options {
 	int64_t not_before_ms;	       /* 0: at once */
 	int64_t expires_at_ms;	       /* not started by then: FAILED(expired); 0: never */
 	bool at_most_once;
-	char *tags; /* JSON object text, or NULL */
+	char *needs; /* of a worker, as in base/needs.h; NULL: nothing */
+	char *tags;  /* JSON object text, or NULL */
 };
 
 #define TASK_OPTIONS_DEFAULT                                                                   \
@@ -114,6 +115,8 @@ struct function_rec {
 	enum serializer serializer;
 	char *description;    /* or NULL */
 	struct blob *payload; /* the pickled callable; NULL where it was not asked for */
+	char *modules;	      /* of the payload, see pickle_modules(); not stored: they are computed
+				 where the payload is read. NULL: none, or not computed */
 	uint64_t payload_size;
 	struct task_options defaults;
 	int64_t created_ms;

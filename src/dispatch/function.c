@@ -7,6 +7,7 @@
  * FH_ELIMIT for that submission. */
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/pickle.h"
 #include "dispatch/dispatch_priv.h"
 
 enum {
@@ -149,6 +150,10 @@ static void fill(struct dispatch *d, struct function *f, struct function_rec *ow
 	f->rec = *own_rec;
 	*own_rec = (struct function_rec){ 0 };
 	f->known = true;
+	/* Without the list, its tasks go anywhere and say themselves what is missing there. */
+	if (f->rec.payload &&
+	    pickle_modules(f->rec.payload->data, f->rec.payload->len, &f->rec.modules))
+		f->rec.modules = NULL;
 	d->function_bytes += payload_len(f);
 }
 

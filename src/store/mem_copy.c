@@ -13,9 +13,9 @@ static bool copy_text(const char *from, char **ret_copy)
 int mem_copy_function(const struct function_rec *from, bool payload, struct function_rec *ret_copy)
 {
 	struct function_rec copy = *from;
-	copy.name = copy.description = NULL;
+	copy.name = copy.description = copy.modules = NULL;
 	copy.payload = NULL;
-	copy.defaults.retry_classes = copy.defaults.tags = NULL;
+	copy.defaults.retry_classes = copy.defaults.needs = copy.defaults.tags = NULL;
 	if (!copy_text(from->name, &copy.name) ||
 	    !copy_text(from->description, &copy.description) ||
 	    task_options_copy(&copy.defaults, &from->defaults)) {
@@ -33,7 +33,7 @@ int mem_copy_task(const struct mem *m, const struct mem_task *from, bool payload
 	const struct mem_function *f = map_get(&m->functions, from->rec.function_id);
 	struct task_rec copy = from->rec;
 	copy.payload = NULL;
-	copy.options.retry_classes = copy.options.tags = NULL;
+	copy.options.retry_classes = copy.options.needs = copy.options.tags = NULL;
 	if (!copy_text(f ? f->rec.name : NULL, &copy.function_name) ||
 	    task_options_copy(&copy.options, &from->rec.options)) {
 		task_rec_release(&copy);

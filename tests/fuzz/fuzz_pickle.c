@@ -1,11 +1,23 @@
-/* Any bytes, walked: every argument lies inside of them, and the walk ends. */
+/* Any bytes, walked: every argument lies inside of them, and the walk ends. The modules of what is
+ * a pickle are a list that may stand in needs. */
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/needs.h"
 #include "base/pickle.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_modules(const uint8_t *data, size_t size, bool good)
+{
+	struct needs n = { 0 };
+	char *modules = NULL;
+	FH_ASSERT(pickle_modules(data, size, &modules) == (good ? 0 : FH_ESYNTAX));
+	needs_add_modules(&n, modules);
+	FH_ASSERT(strcmp(n.modules, modules ? modules : "") == 0);
+	fh_free(modules);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -25,6 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	FH_ASSERT((ret == 0 && size > 2 && w.at == w.end) || ret == FH_ESYNTAX);
 	FH_ASSERT((pickle_check(copy, size) == 0) == (ret == 0));
+	check_modules(copy, size, ret == 0);
 	fh_free(copy);
 	return 0;
 }
