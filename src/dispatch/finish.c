@@ -62,6 +62,19 @@ static void describe(const struct window_task *t, enum task_reason reason, struc
 	r->error_message = fh_strdup(message);
 }
 
+/* The counters as the core has them now. */
+static void take_tally(struct window_task *t, const struct core_action *a)
+{
+	t->rec.tally = (struct task_tally){
+		.attempt = a->persist.attempt,
+		.failures = a->persist.failures,
+		.losses = a->persist.losses,
+		.strikes = a->persist.strikes,
+		.struck_by = a->persist.struck_by,
+		.struck_by_two = a->persist.struck_by_two,
+	};
+}
+
 static struct finish_batch *batch_of(struct dispatch *d)
 {
 	if (d->batch && d->batch->op.count == FINISH_BATCH)
@@ -95,9 +108,7 @@ static void persist_final(struct dispatch *d, const struct core_action *a)
 		r->finished_ms = dispatch_wall_ms(d);
 	t->rec.state = r->state;
 	t->rec.reason = r->reason;
-	t->rec.attempt = a->persist.attempt;
-	t->rec.failures = a->persist.failures;
-	t->rec.losses = a->persist.losses;
+	take_tally(t, a);
 	t->rec.started_ms = r->started_ms;
 	t->rec.finished_ms = r->finished_ms;
 	t->rec.result_size = r->value ? r->value->len : 0;
@@ -105,9 +116,7 @@ static void persist_final(struct dispatch *d, const struct core_action *a)
 	b->refs[b->op.count] = a->ref;
 	b->items[b->op.count++] = (struct store_finish_item){
 		.task = a->id,
-		.attempt = a->persist.attempt,
-		.failures = a->persist.failures,
-		.losses = a->persist.losses,
+		.tally = t->rec.tally,
 		.result = r,
 	};
 }
@@ -183,17 +192,13 @@ static void persist_retry(struct dispatch *d, const struct core_action *a)
 	FH_ASSERT(t->used && fh_id_equal(t->rec.id, a->id));
 	list_remove(&t->running);
 	t->started_ms = 0;
-	t->rec.attempt = a->persist.attempt;
-	t->rec.failures = a->persist.failures;
-	t->rec.losses = a->persist.losses;
+	take_tally(t, a);
 	struct retry_op *o = dispatch_alloc(1, sizeof *o);
 	o->d = d;
 	o->ref = a->ref;
 	o->item = (struct store_retry_item){
 		.task = a->id,
-		.attempt = a->persist.attempt,
-		.failures = a->persist.failures,
-		.losses = a->persist.losses,
+		.tally = t->rec.tally,
 		.not_before_ms = a->persist.delay_us
 					 ? dispatch_wall_ms(d) + (a->persist.delay_us + 999) / 1000
 					 : 0,
