@@ -266,6 +266,7 @@ int main(int argc, char **argv)
 	};
 	if (dispatch_new(&dc, &b.dispatch) || agent_new(&ac, &b.agent, &err))
 		return fprintf(stderr, "%s\n", err.text), 1;
+	store_recovery_release(&recovery);
 	wakes(&b);
 	(void)event_base_dispatch(b.base);
 	double seconds = (double)(b.end_us - b.begin_us) / 1e6;

@@ -100,6 +100,7 @@ static void open_store(struct bench *b, const char *dir)
 		die("open", err.text);
 	printf("{\"phase\":\"open\",\"queued\":%" PRIu64 ",\"ms\":%.1f,\"rss_kb\":%ld}\n",
 	       recovery.live, (double)(now_us() - start) / 1e3, rss_kb());
+	store_recovery_release(&recovery);
 }
 
 struct mark {
@@ -194,7 +195,7 @@ static void complete(struct bench *b)
 	FH_ASSERT_CMP(claim.ret_count, ==, b->group);
 	for (uint32_t i = 0; i < b->group; i++)
 		items[i] = (struct store_finish_item){ .task = claim.ret_tasks[i].id,
-						       .attempt = 1,
+						       .tally.attempt = 1,
 						       .result = &result };
 	struct store_finish finish = { .op.kind = STORE_FINISH, .items = items, .count = b->group };
 	run_part(b, &finish.op, &finishes);

@@ -293,28 +293,32 @@ static int make_events(struct server *s)
 	return event_add(s->on_term, NULL) || event_add(s->on_int, NULL) ? FH_ENOMEM : 0;
 }
 
-static int start(struct server *s, struct fh_err *err)
+static int start_parts(struct server *s, const struct store_recovery *recovery, struct fh_err *err)
 {
-	struct store_recovery recovery;
-	int ret = make_events(s);
-	if (ret == 0)
-		ret = open_store(s, &recovery, err);
-	if (ret)
-		return ret;
 	s->committed = event_new(s->base, s->committed_fd, EV_READ | EV_PERSIST, on_committed, s);
 	if (!s->committed || event_add(s->committed, NULL))
 		return FH_ENOMEM;
-	ret = start_dispatch(s, &recovery);
+	int ret = start_dispatch(s, recovery);
 	if (ret == 0)
 		ret = start_agent(s, err);
+	return ret ? ret : start_http(s, err);
+}
+
+static int start(struct server *s, struct fh_err *err)
+{
+	struct store_recovery recovery = { 0 };
+	int ret = make_events(s);
 	if (ret == 0)
-		ret = start_http(s, err);
+		ret = open_store(s, &recovery, err);
+	if (ret == 0)
+		ret = start_parts(s, &recovery, err);
 	if (ret == 0 && recovery.live > 0) {
 		char line[128];
 		(void)snprintf(line, sizeof line, "%llu accepted tasks are not final yet",
 			       (unsigned long long)recovery.live);
 		env_log(NULL, line);
 	}
+	store_recovery_release(&recovery);
 	return ret;
 }
 

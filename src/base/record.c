@@ -30,24 +30,31 @@ const char *serializer_name(enum serializer s)
 	return (unsigned)s < SERIALIZER_COUNT ? names[s] : "unknown";
 }
 
+/* The options that are texts. */
+#define OPTION_TEXTS(X)  \
+	X(retry_classes) \
+	X(needs)         \
+	X(tags)
+
 void task_options_release(struct task_options *o)
 {
-	fh_free(o->retry_classes);
-	fh_free(o->needs);
-	fh_free(o->tags);
-	o->retry_classes = NULL;
-	o->needs = NULL;
-	o->tags = NULL;
+#define X(name)           \
+	fh_free(o->name); \
+	o->name = NULL;
+	OPTION_TEXTS(X)
+#undef X
 }
 
 int task_options_copy(struct task_options *ret_copy, const struct task_options *o)
 {
 	struct task_options copy = *o;
-	copy.retry_classes = o->retry_classes ? fh_strdup(o->retry_classes) : NULL;
-	copy.needs = o->needs ? fh_strdup(o->needs) : NULL;
-	copy.tags = o->tags ? fh_strdup(o->tags) : NULL;
-	if ((o->retry_classes && !copy.retry_classes) || (o->needs && !copy.needs) ||
-	    (o->tags && !copy.tags)) {
+	bool failed = false;
+#define X(name)                                          \
+	copy.name = o->name ? fh_strdup(o->name) : NULL; \
+	failed |= o->name && !copy.name;
+	OPTION_TEXTS(X)
+#undef X
+	if (failed) {
 		task_options_release(&copy);
 		return FH_ENOMEM;
 	}
@@ -57,9 +64,9 @@ int task_options_copy(struct task_options *ret_copy, const struct task_options *
 
 void function_rec_release(struct function_rec *f)
 {
+	fh_free(f->modules);
 	fh_free(f->name);
 	fh_free(f->description);
-	fh_free(f->modules);
 	blob_free(&f->payload);
 	task_options_release(&f->defaults);
 	*f = (struct function_rec){ 0 };

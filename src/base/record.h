@@ -74,6 +74,8 @@ enum task_option {
 	TASK_OPTION_RETRIES = 2,
 };
 
+enum { TASK_NEEDS_MAX = 255 };
+
 /* What a submitter asks for beside function and payload. */
 struct task_options {
 	uint32_t said;		       /* mask of enum task_option; of a submission, not stored */
@@ -89,7 +91,8 @@ struct task_options {
 	int64_t not_before_ms;	       /* 0: at once */
 	int64_t expires_at_ms;	       /* not started by then: FAILED(expired); 0: never */
 	bool at_most_once;
-	char *needs; /* of a worker, as in base/needs.h; NULL: nothing */
+	char *needs; /* of a worker, as in base/needs.h, at most TASK_NEEDS_MAX bytes; NULL: nothing
+		      */
 	char *tags;  /* JSON object text, or NULL */
 };
 
@@ -122,6 +125,17 @@ struct function_rec {
 	int64_t created_ms;
 };
 
+/* What has become of a task's attempts so far. Recorded whole whenever an attempt is over, so a
+ * counter more is a line here and a column in the store. */
+struct task_tally {
+	uint32_t attempt;  /* attempts that were recorded, the current one included once final */
+	uint32_t failures; /* failed attempts that counted against `retries` */
+	uint32_t losses;   /* attempts whose worker was lost */
+	uint32_t strikes;  /* losses that it took while it ran alone on its worker */
+	struct fh_id struck_by; /* the worker of its last strike, by its instance; zero: none */
+	bool struck_by_two;	/* the strikes came from two workers or more */
+};
+
 struct task_rec {
 	struct fh_id id;
 	struct fh_id function_id;
@@ -131,9 +145,7 @@ struct task_rec {
 	struct task_options options;
 	enum task_state state; /* a store knows QUEUED and final states, never RUNNING */
 	enum task_reason reason;
-	uint32_t attempt;  /* attempts that were recorded, the current one included once final */
-	uint32_t failures; /* failed attempts that counted against `retries` */
-	uint32_t losses;   /* attempts whose worker was lost */
+	struct task_tally tally;
 	bool started_once; /* at_most_once: an ASSIGN may have left */
 	int64_t created_ms, not_before_ms /* of the next attempt */, started_ms, finished_ms;
 	uint64_t finish_seq; /* position in the order of finishing; 0: not final */

@@ -52,9 +52,7 @@ struct core_action {
 			uint64_t bytes;
 		} claim;
 		struct { /* PERSIST_START, PERSIST_RETRY, PERSIST_FINAL */
-			uint32_t attempt, failures, losses, strikes;
-			struct fh_id struck_by;
-			bool struck_by_two;
+			struct task_tally tally;
 			int64_t delay_us; /* RETRY: before the next attempt */
 			bool release;	  /* RETRY: the task leaves the window when stored */
 			/* FINAL. If `by_worker`, result and texts are those of the FINISHED event

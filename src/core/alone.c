@@ -17,7 +17,7 @@ enum { TRIES = 4 }; /* suspects that are looked at in one step and find no worke
 
 bool alone_is_due(const struct core *c, const struct task *t)
 {
-	return t->losses >= c->limits.alone_after;
+	return t->tally.losses >= c->limits.alone_after;
 }
 
 void alone_enter(struct core *c, struct task *t)
@@ -97,12 +97,13 @@ void alone_assign_all(struct core *c)
 void alone_lost(struct core *c, const struct session *s, struct task *t)
 {
 	(void)c;
-	t->losses++;
+	t->tally.losses++;
 	if (s->kept_for != t)
 		return;
-	t->struck_by_two |= t->strikes > 0 && !fh_id_equal(t->struck_by, s->instance);
-	t->struck_by = s->instance;
-	t->strikes++;
+	t->tally.struck_by_two |=
+		t->tally.strikes > 0 && !fh_id_equal(t->tally.struck_by, s->instance);
+	t->tally.struck_by = s->instance;
+	t->tally.strikes++;
 }
 
 static bool there_is_another(const struct core *c, const struct task *t)
@@ -111,7 +112,7 @@ static bool there_is_another(const struct core *c, const struct task *t)
 	for (uint32_t i = 0; i < c->sessions_touched; i++) {
 		const struct session *s = &c->sessions[i];
 		if (s->open && s->pool->classes >> class_ix & 1 &&
-		    !fh_id_equal(s->instance, t->struck_by))
+		    !fh_id_equal(s->instance, t->tally.struck_by))
 			return true;
 	}
 	return false;
@@ -119,7 +120,7 @@ static bool there_is_another(const struct core *c, const struct task *t)
 
 bool alone_is_poison(const struct core *c, const struct task *t)
 {
-	if (t->strikes < c->limits.strikes_max)
+	if (t->tally.strikes < c->limits.strikes_max)
 		return false;
-	return t->struck_by_two || !there_is_another(c, t);
+	return t->tally.struck_by_two || !there_is_another(c, t);
 }

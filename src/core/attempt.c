@@ -35,7 +35,7 @@ void attempt_assign(struct core *c, struct task *t, const struct session *s, boo
 		send(c, t);
 		return;
 	}
-	t->token = (struct task_token){ ++t->attempt, c->generation };
+	t->token = (struct task_token){ ++t->tally.attempt, c->generation };
 	if (PLANTED(TOKEN_REUSED_AFTER_RESTART)) /* after a crash the same attempt comes again */
 		t->token.generation = 0;
 	if (!t->at_most_once) {
@@ -43,7 +43,7 @@ void attempt_assign(struct core *c, struct task *t, const struct session *s, boo
 		return;
 	}
 	task_move(c, t, PHASE_STARTING);
-	action_add_task(c, CORE_DO_PERSIST_START, t)->persist.attempt = t->attempt;
+	action_add_task(c, CORE_DO_PERSIST_START, t)->persist.tally.attempt = t->tally.attempt;
 }
 
 void attempt_assign_all(struct core *c)

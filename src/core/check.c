@@ -14,7 +14,7 @@ struct recount {
 
 static void check_lease(const struct core *c, const struct task *t)
 {
-	FH_ASSERT_CMP(t->token.attempt, ==, t->attempt);
+	FH_ASSERT_CMP(t->token.attempt, ==, t->tally.attempt);
 	FH_ASSERT(t->phase != PHASE_STARTING || t->at_most_once);
 	if (t->session == CORE_NO_SESSION) {
 		FH_ASSERT_CMP(t->phase, ==, PHASE_STARTING);

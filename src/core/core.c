@@ -99,7 +99,7 @@ bool core_find(const struct core *c, struct fh_id id, struct core_view *ret_view
 		.state = state,
 		.recording = t->phase == PHASE_ENDING,
 		.leased = task_is_leased(t),
-		.attempt = t->attempt,
+		.attempt = t->tally.attempt,
 		.started_us = t->phase == PHASE_RUNNING ? t->started_us : 0,
 		.session = task_is_leased(t) ? t->session : CORE_NO_SESSION,
 	};

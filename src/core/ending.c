@@ -18,12 +18,7 @@
 static struct core_action *persist(struct core *c, enum core_action_kind kind, const struct task *t)
 {
 	struct core_action *a = action_add_task(c, kind, t);
-	a->persist.attempt = t->attempt;
-	a->persist.failures = t->failures;
-	a->persist.losses = t->losses;
-	a->persist.strikes = t->strikes;
-	a->persist.struck_by = t->struck_by;
-	a->persist.struck_by_two = t->struck_by_two;
+	a->persist.tally = t->tally;
 	return a;
 }
 
@@ -40,7 +35,7 @@ void ending_final(struct core *c, struct task *t, enum task_state state, enum ta
 
 static void pause_task(struct core *c, struct task *t)
 {
-	int64_t delay_us = retry_delay_us(t, t->failures, c->random ^ fh_id_hash(t->id));
+	int64_t delay_us = retry_delay_us(t, t->tally.failures, c->random ^ fh_id_hash(t->id));
 	task_move(c, t, PHASE_PAUSING);
 	t->due_us = c->now_us + delay_us;
 	c->retries++;
@@ -53,7 +48,7 @@ void ending_failed(struct core *c, struct task *t, enum task_reason reason, bool
 		   bool by_worker)
 {
 	bool retry = retry_applies(t, reason, matched);
-	t->failures++;
+	t->tally.failures++;
 	if (!retry)
 		ending_final(c, t, TASK_FAILED, reason, by_worker);
 	else if (t->cancel_asked)

@@ -25,12 +25,10 @@ struct core_spec {
 	int32_t priority;	    /* -100..100 */
 	uint32_t retries, retry_on; /* mask of enum retry_on */
 	uint32_t backoff_initial_ms, backoff_max_ms, backoff_factor_milli;
-	uint32_t attempt, failures, losses, strikes; /* so far, as recorded */
-	struct fh_id struck_by;			     /* the worker of the last strike */
-	bool struck_by_two;			     /* strikes came from two workers at least */
-	uint32_t timeout_ms;			     /* 0: none */
-	int64_t not_before_us;			     /* 0 or past: at once */
-	int64_t expires_us; /* not started by then: FAILED(expired); 0: never */
+	struct task_tally tally; /* so far, as recorded */
+	uint32_t timeout_ms;	 /* 0: none */
+	int64_t not_before_us;	 /* 0 or past: at once */
+	int64_t expires_us;	 /* not started by then: FAILED(expired); 0: never */
 	bool at_most_once;
 	bool started_once; /* at_most_once and an ASSIGN may have left: never again */
 	uint32_t ref;	   /* written by the core: a place, or CORE_NO_REF (backlog) */

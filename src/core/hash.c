@@ -22,15 +22,15 @@ static uint64_t mix_task(uint64_t hash, const struct task *t)
 	hash = mix(hash, (uint64_t)t->phase << 32 | t->final_state);
 	hash = mix(hash, (uint64_t)t->token.attempt << 32 | t->token.generation);
 	hash = mix(hash, (uint64_t)t->session << 32 | t->session_serial);
-	hash = mix(hash, (uint64_t)t->failures << 32 | t->losses);
-	hash = mix(hash, (uint64_t)t->strikes << 1 | t->struck_by_two);
-	hash = mix(hash, fh_id_hash(t->struck_by));
+	hash = mix(hash, (uint64_t)t->tally.failures << 32 | t->tally.losses);
+	hash = mix(hash, (uint64_t)t->tally.strikes << 1 | t->tally.struck_by_two);
+	hash = mix(hash, fh_id_hash(t->tally.struck_by));
 	hash = mix(hash, (uint64_t)t->lane << 32 | t->function);
 	hash = mix(hash, (uint64_t)t->bytes << 32 | (uint32_t)t->priority);
 	hash = mix(hash, (uint64_t)t->expires_us);
 	hash = mix(hash, (uint64_t)t->started_us);
 	hash = mix(hash, (uint64_t)t->due_us);
-	hash = mix(hash, (uint64_t)t->attempt << 32 | t->timeout_ms);
+	hash = mix(hash, (uint64_t)t->tally.attempt << 32 | t->timeout_ms);
 	hash = mix(hash, t->sent_no << 32 | t->beat);
 	hash = mix(hash, t->cancel_waits ? t->cancel_request + 1 : 0);
 	return mix(hash, (uint64_t)t->at_most_once | (uint64_t)t->started_once << 1 |

@@ -97,13 +97,14 @@ static bool is_current(const struct core *c, const struct task *t, struct task_t
 	if (token.generation >= c->generation ||
 	    (t->phase != PHASE_WAITING && t->phase != PHASE_ORPHANED))
 		return false;
-	return t->started_once ? token.attempt == t->attempt : token.attempt > t->attempt;
+	return t->started_once ? token.attempt == t->tally.attempt
+			       : token.attempt > t->tally.attempt;
 }
 
 static void adopt(struct core *c, struct session *s, struct task *t, struct task_token token)
 {
 	t->token = token;
-	t->attempt = token.attempt;
+	t->tally.attempt = token.attempt;
 	t->sent_no = 0;
 	t->beat = s->beat;
 	task_adopt(c, t, s);

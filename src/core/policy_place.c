@@ -27,7 +27,7 @@ struct session *policy_place(const struct core *c, const struct lane *l, bool ah
 /* How little a session fits a suspect: one that lost it before, then the one in this process. */
 static unsigned misfit(const struct session *s, const struct task *t)
 {
-	bool again = t->strikes > 0 && fh_id_equal(s->instance, t->struck_by);
+	bool again = t->tally.strikes > 0 && fh_id_equal(s->instance, t->tally.struck_by);
 	return again * 2u + s->immortal;
 }
 

@@ -22,7 +22,7 @@ static uint32_t kind(enum task_reason reason)
 
 bool retry_applies(const struct task *t, enum task_reason reason, bool matched)
 {
-	if (t->at_most_once || t->failures >= t->retries)
+	if (t->at_most_once || t->tally.failures >= t->retries)
 		return false;
 	return t->retry_on & (kind(reason) | (matched ? RETRY_ON_CLASS : 0u));
 }

@@ -63,16 +63,14 @@ struct task {
 	uint32_t retries, retry_on;
 	uint32_t backoff_initial_ms, backoff_max_ms, backoff_factor_milli;
 	uint32_t timeout_ms;
-	uint32_t attempt, failures, losses, strikes;
-	struct fh_id struck_by; /* the worker of the last strike */
-	uint8_t phase;		/* enum phase */
-	uint8_t final_state;	/* ENDING: enum task_state */
+	struct task_tally tally; /* with the current attempt */
+	uint8_t phase;		 /* enum phase */
+	uint8_t final_state;	 /* ENDING: enum task_state */
 	bool at_most_once;
-	bool started_once;  /* its start is recorded: the backlog must not get it back */
-	bool ahead;	    /* STARTING, LEASED, RUNNING: counted as short */
-	bool struck_by_two; /* strikes came from two workers */
-	bool reported;	    /* ENDING, PAUSING, RETURNING: the session waits for an ACK */
-	bool cancel_asked;  /* it shall not be tried again */
+	bool started_once; /* its start is recorded: the backlog must not get it back */
+	bool ahead;	   /* STARTING, LEASED, RUNNING: counted as short */
+	bool reported;	   /* ENDING, PAUSING, RETURNING: the session waits for an ACK */
+	bool cancel_asked; /* it shall not be tried again */
 	bool cancel_waits;
 };
 

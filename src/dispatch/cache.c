@@ -30,9 +30,9 @@ static size_t size_of(const struct finished *f)
 	const struct task_result *r = &f->result;
 	return sizeof *f + ALLOCATION + sizeof(struct map_slot) * 2 +
 	       text_bytes(f->rec.function_name) + text_bytes(f->rec.options.tags) +
-	       text_bytes(f->rec.options.retry_classes) + blob_bytes(r->value) +
-	       blob_bytes(r->out) + blob_bytes(r->err) + text_bytes(r->error_type) +
-	       text_bytes(r->error_message) + text_bytes(r->traceback);
+	       text_bytes(f->rec.options.retry_classes) + text_bytes(f->rec.options.needs) +
+	       blob_bytes(r->value) + blob_bytes(r->out) + blob_bytes(r->err) +
+	       text_bytes(r->error_type) + text_bytes(r->error_message) + text_bytes(r->traceback);
 }
 
 static void drop(struct dispatch *d, struct finished *f)

@@ -24,17 +24,20 @@ struct unclaim {
 	struct fh_id task;
 };
 
-uint32_t class_index(struct dispatch *d, const char *key)
+int class_index(struct dispatch *d, const char *key, uint32_t *ret_index)
 {
-	for (uint32_t i = 0; i < d->class_count; i++)
-		if (strcmp(d->class_keys[i], key) == 0)
-			return i;
-	/* Keys beyond what a session's mask can say share the last class. */
-	if (d->class_count == CORE_CLASSES_MAX)
-		return CORE_CLASSES_MAX - 1;
-	FH_ASSERT_CMP(strlen(key), <, sizeof d->class_keys[0]);
-	memcpy(d->class_keys[d->class_count], key, strlen(key) + 1);
-	return d->class_count++;
+	uint32_t i = 0;
+	while (i < d->class_count && strcmp(d->class_keys[i], key) != 0)
+		i++;
+	if (i == CORE_CLASSES_MAX)
+		return FH_ELIMIT;
+	if (i == d->class_count) {
+		FH_ASSERT_CMP(strlen(key), <, sizeof d->class_keys[0]);
+		memcpy(d->class_keys[i], key, strlen(key) + 1);
+		d->class_count++;
+	}
+	*ret_index = i;
+	return 0;
 }
 
 static void unclaim_done(struct store_op *op)

@@ -357,8 +357,11 @@ static int recover(struct dispatch *d, const struct store_recovery *r)
 {
 	for (uint32_t i = 0; i < r->lane_count; i++) {
 		const struct store_lane *lane = &r->lanes[i];
-		int ret = core_recover_lane(d->core, lane->account, class_index(d, lane->class_key),
-					    lane->top_priority);
+		uint32_t class_ix;
+		int ret = class_index(d, lane->class_key, &class_ix);
+		if (!ret)
+			ret = core_recover_lane(d->core, lane->account, class_ix,
+						lane->top_priority);
 		if (ret)
 			return ret;
 	}

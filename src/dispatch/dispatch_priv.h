@@ -168,7 +168,7 @@ struct dispatch {
 	struct heap wait_deadlines;
 	struct list cancel_later; /* calls to ask again (call.link) */
 
-	char class_keys[CORE_CLASSES_MAX][64];
+	char class_keys[CORE_CLASSES_MAX][STORE_CLASS_KEY_SIZE];
 	uint32_t class_count;
 	int64_t next_upkeep_us, upkeep_us; /* the next and the last one */
 	/* Wall clock less monotonic: as compared last; as the purge takes it. */
@@ -243,7 +243,9 @@ void submit_spec(struct dispatch *d, const struct task_rec *t, struct function *
 /* -- claim.c */
 void claim_perform(struct dispatch *d, const struct core_action *a);
 void unclaim_perform(struct dispatch *d, const struct core_action *a);
-uint32_t class_index(struct dispatch *d, const char *key);
+/* The class of a lane's key, made if it is not there. FH_ELIMIT: a session's mask can say no more.
+ */
+int class_index(struct dispatch *d, const char *key, uint32_t *ret_index) FH_MUST_USE;
 
 /* -- window.c */
 int window_init(struct dispatch *d) FH_MUST_USE;

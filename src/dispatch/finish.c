@@ -55,6 +55,12 @@ static void describe(const struct window_task *t, enum task_reason reason, struc
 	case REASON_WORKER_LOST:
 		message = "the worker that ran the task was lost";
 		break;
+	case REASON_POISON:
+		(void)snprintf(text, sizeof text,
+			       "%" PRIu32 " workers were lost while they ran the task, %" PRIu32
+			       " of them while they ran nothing else",
+			       t->rec.tally.losses, t->rec.tally.strikes);
+		break;
 	default:
 		(void)snprintf(text, sizeof text, "the task ended: %s", task_reason_name(reason));
 	}
@@ -80,6 +86,7 @@ static void persist_final(struct dispatch *d, const struct core_action *a)
 	struct task_result *r = &t->result;
 	FH_ASSERT(t->used && fh_id_equal(t->rec.id, a->id));
 	list_remove(&t->running); /* its slot may run the next one while this end is recorded */
+	t->rec.tally = a->persist.tally;
 	if (a->persist.by_worker) {
 		FH_ASSERT(d->incoming != NULL);
 		*r = d->incoming->result;
@@ -95,9 +102,6 @@ static void persist_final(struct dispatch *d, const struct core_action *a)
 		r->finished_ms = dispatch_wall_ms(d);
 	t->rec.state = r->state;
 	t->rec.reason = r->reason;
-	t->rec.attempt = a->persist.attempt;
-	t->rec.failures = a->persist.failures;
-	t->rec.losses = a->persist.losses;
 	t->rec.started_ms = r->started_ms;
 	t->rec.finished_ms = r->finished_ms;
 	t->rec.result_size = r->value ? r->value->len : 0;
@@ -105,9 +109,7 @@ static void persist_final(struct dispatch *d, const struct core_action *a)
 	b->refs[b->op.count] = a->ref;
 	b->items[b->op.count++] = (struct store_finish_item){
 		.task = a->id,
-		.attempt = a->persist.attempt,
-		.failures = a->persist.failures,
-		.losses = a->persist.losses,
+		.tally = t->rec.tally,
 		.result = r,
 	};
 }
@@ -183,17 +185,13 @@ static void persist_retry(struct dispatch *d, const struct core_action *a)
 	FH_ASSERT(t->used && fh_id_equal(t->rec.id, a->id));
 	list_remove(&t->running);
 	t->started_ms = 0;
-	t->rec.attempt = a->persist.attempt;
-	t->rec.failures = a->persist.failures;
-	t->rec.losses = a->persist.losses;
+	t->rec.tally = a->persist.tally;
 	struct retry_op *o = dispatch_alloc(1, sizeof *o);
 	o->d = d;
 	o->ref = a->ref;
 	o->item = (struct store_retry_item){
 		.task = a->id,
-		.attempt = a->persist.attempt,
-		.failures = a->persist.failures,
-		.losses = a->persist.losses,
+		.tally = t->rec.tally,
 		.not_before_ms = a->persist.delay_us
 					 ? dispatch_wall_ms(d) + (a->persist.delay_us + 999) / 1000
 					 : 0,
@@ -224,7 +222,7 @@ static void persist_start(struct dispatch *d, const struct core_action *a)
 	o->d = d;
 	o->ref = a->ref;
 	o->start.task = a->id;
-	o->start.attempt = a->persist.attempt;
+	o->start.attempt = a->persist.tally.attempt;
 	d->starts++;
 	dispatch_op(d, &o->start.op, STORE_START, start_stored);
 }

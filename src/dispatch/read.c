@@ -52,7 +52,7 @@ static bool from_window(struct dispatch *d, struct call_get_task *c)
 	struct task_rec rec = t->rec;
 	rec.state = running ? TASK_RUNNING : TASK_QUEUED;
 	rec.reason = REASON_NONE;
-	rec.attempt = view.attempt;
+	rec.tally.attempt = view.attempt;
 	rec.started_ms = t->started_ms;
 	rec.finished_ms = 0;
 	rec.result_size = 0;

@@ -108,9 +108,7 @@ void submit_spec(struct dispatch *d, const struct task_rec *t, struct function *
 		.backoff_initial_ms = o->backoff_initial_ms,
 		.backoff_max_ms = o->backoff_max_ms,
 		.backoff_factor_milli = o->backoff_factor_milli,
-		.attempt = t->attempt,
-		.failures = t->failures,
-		.losses = t->losses,
+		.tally = t->tally,
 		.timeout_ms = o->timeout_ms,
 		.not_before_us = dispatch_mono_us(d, not_before_ms),
 		.expires_us = dispatch_mono_us(d, o->expires_at_ms),
@@ -141,8 +139,8 @@ static void name_function(struct task_rec *t, const struct function *f)
 		t->function_name = fh_strdup(f->rec.name);
 }
 
-/* Specs and store items of what is accepted. */
-static void collect(struct submission *s)
+/* Specs and store items of what is accepted. FH_ELIMIT: too many classes. */
+static int collect(struct submission *s)
 {
 	struct call_submit *c = s->call;
 	s->specs = dispatch_alloc(c->count, sizeof *s->specs);
@@ -154,9 +152,23 @@ static void collect(struct submission *s)
 		apply_defaults(s->d, &t->options, &s->functions[i]->rec.defaults);
 		name_function(t, s->functions[i]);
 		t->payload_size = t->payload ? t->payload->len : 0;
-		submit_spec(s->d, t, s->functions[i], class_index(s->d, ""), &s->specs[s->count]);
+		uint32_t class_ix;
+		int ret = class_index(s->d, "", &class_ix);
+		if (ret)
+			return ret;
+		submit_spec(s->d, t, s->functions[i], class_ix, &s->specs[s->count]);
 		s->items[s->count++].task = t;
 	}
+	return 0;
+}
+
+/* Why there is no class or no lane for its tasks. */
+static void say_too_many_needs(struct submission *s)
+{
+	struct call *c = &s->call->call;
+	c->retry_after_s = 1;
+	s->d->totals.rejected_total += s->call->count;
+	(void)fh_err_set(&c->err, FH_ELIMIT, "tasks with too many different needs are waiting");
 }
 
 static void admit(struct submission *s)
@@ -167,7 +179,11 @@ static void admit(struct submission *s)
 		submission_end(s, c->items[0].ret);
 		return;
 	}
-	collect(s);
+	if (collect(s)) {
+		say_too_many_needs(s);
+		refuse(s, FH_ELIMIT);
+		return;
+	}
 	if (c->render)
 		c->render(c);
 	if (c->render && !c->idempotency.body) {
@@ -271,6 +287,8 @@ static void stored(struct store_op *op)
 	}
 	if (op->ret == FH_ENOTFOUND)
 		(void)fh_err_set(&s->call->call.err, op->ret, "no such group");
+	if (op->ret == FH_ELIMIT)
+		say_too_many_needs(s);
 	submission_end(s, op->ret);
 }
 

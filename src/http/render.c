@@ -135,7 +135,7 @@ static void task_member(struct text *t, enum task_field field, const struct task
 		text_json_str(t, task_reason_name(task->reason));
 		break;
 	case TASK_FIELD_attempt:
-		text_u64(t, task->attempt);
+		text_u64(t, task->tally.attempt);
 		break;
 	case TASK_FIELD_priority:
 		text_printf(t, "%d", o->priority);

@@ -107,7 +107,7 @@ static void task_got(struct exchange *x)
 	}
 	/* Weak: once the result is purged, its exact times are gone. */
 	fh_id_format(task->id, id);
-	(void)snprintf(tag, sizeof tag, "W/\"%s-%u-%s\"", id, task->attempt,
+	(void)snprintf(tag, sizeof tag, "W/\"%s-%u-%s\"", id, task->tally.attempt,
 		       task_state_name(task->state));
 	if (reply_known(x, tag))
 		return;

@@ -1,4 +1,4 @@
-/* The claimed tasks, the lanes and their cursors. Failure modes: no memory. */
+/* The claimed tasks, the lanes and their cursors. Failure modes: no memory, too many lanes. */
 #include "store/claims.h"
 
 #include "base/assert.h"
@@ -17,7 +17,6 @@ void claims_release(struct claims *c)
 		fh_free(claim);
 	map_release(&c->tasks);
 	lanes_release(&c->lanes);
-	fh_free((void *)c->by_no);
 	*c = (struct claims){ 0 };
 }
 
@@ -46,23 +45,18 @@ void claims_drop(struct claims *c, struct fh_id id)
 int claims_add_lane(struct claims *c, uint32_t account, const char *class_key,
 		    struct claims_lane **ret_lane)
 {
-	size_t count = c->lanes.len;
-	if (count == c->by_no_max) {
-		size_t max = count ? 2 * count : 8;
-		struct claims_lane **by_no = fh_realloc((void *)c->by_no, max * sizeof *by_no);
-		if (!by_no)
-			return FH_ENOMEM;
-		c->by_no = by_no;
-		c->by_no_max = max;
+	struct lane *base;
+	struct claims_lane *lane;
+	FH_ASSERT(!lanes_find(&c->lanes, account, class_key));
+	int ret = lanes_get(&c->lanes, account, class_key, sizeof *lane, &base);
+	if (ret)
+		return ret;
+	lane = (struct claims_lane *)(void *)base;
+	if (!lane->no) {
+		lane->no = (uint32_t)c->lanes.len;
+		c->by_no[lane->no - 1] = lane;
 	}
-	struct claims_lane *lane = (struct claims_lane *)(void *)lanes_get(&c->lanes, account,
-									   class_key, sizeof *lane);
-	if (!lane)
-		return FH_ENOMEM;
-	FH_ASSERT_CMP(c->lanes.len, ==, count + 1);
-	c->by_no[count] = lane;
-	lane->no = (uint32_t)count + 1;
-	lane->cursor.rank = INT64_MIN;
+	lane->cursor = (struct lane_position){ .rank = INT64_MIN };
 	*ret_lane = lane;
 	return 0;
 }

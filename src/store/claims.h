@@ -19,7 +19,7 @@ struct lane_position {
 
 struct claims_lane {
 	struct lane lane;
-	uint32_t no; /* its number in the database, from 1 on */
+	uint32_t no; /* its number in the database, 1 to STORE_LANES_MAX */
 	struct lane_position cursor;
 };
 
@@ -35,8 +35,7 @@ struct claim {
 struct claims {
 	struct map tasks; /* id -> struct claim */
 	struct lanes lanes;
-	struct claims_lane **by_no; /* as many as `lanes` has */
-	size_t by_no_max;
+	struct claims_lane *by_no[STORE_LANES_MAX]; /* as many as `lanes` has */
 };
 
 /* FH_ENOMEM. */
@@ -50,7 +49,8 @@ const struct claim *claims_get(const struct claims *c, struct fh_id id);
 /* Harmless when nobody has claimed it. */
 void claims_drop(struct claims *c, struct fh_id id);
 
-/* Adds a lane that is not there yet, with the next number. FH_ENOMEM. */
+/* Adds a lane that is not there yet, with the next number or that of a lane without tasks, which is
+ * no more. FH_ELIMIT, FH_ENOMEM. */
 int claims_add_lane(struct claims *c, uint32_t account, const char *class_key,
 		    struct claims_lane **ret_lane) FH_MUST_USE;
 

@@ -1,5 +1,5 @@
 /* Lanes in a sorted array: a binary search finds one, and the order in which a start reports them
- * does not depend on any history. Failure modes: no memory. */
+ * does not depend on any history. Failure modes: no memory; all lanes have tasks. */
 #include "store/lanes.h"
 
 #include <string.h>
@@ -28,57 +28,60 @@ static size_t position(const struct lanes *l, uint32_t account, const char *clas
 	return low;
 }
 
-static struct lane *at(const struct lanes *l, size_t i, uint32_t account, const char *class_key)
+struct lane *lanes_find(const struct lanes *l, uint32_t account, const char *class_key)
 {
+	size_t i = position(l, account, class_key);
 	if (i < l->len && compare(l->items[i], account, class_key) == 0)
 		return l->items[i];
 	return NULL;
 }
 
-struct lane *lanes_find(const struct lanes *l, uint32_t account, const char *class_key)
+/* Takes the first lane without tasks out of the table; NULL: there is none. */
+static struct lane *take_empty(struct lanes *l)
 {
-	return at(l, position(l, account, class_key), account, class_key);
-}
-
-static int reserve(struct lanes *l)
-{
-	if (l->len < l->max)
-		return 0;
-	size_t max = l->max ? 2 * l->max : 8;
-	struct lane **items = fh_realloc((void *)l->items, max * sizeof *items);
-	if (!items)
-		return FH_ENOMEM;
-	l->items = items;
-	l->max = max;
-	return 0;
-}
-
-struct lane *lanes_get(struct lanes *l, uint32_t account, const char *class_key, size_t size)
-{
-	size_t i = position(l, account, class_key);
-	struct lane *lane = at(l, i, account, class_key);
-	if (lane)
+	for (size_t i = 0; i < l->len; i++) {
+		struct lane *lane = l->items[i];
+		if (lane->live > 0)
+			continue;
+		l->len--;
+		memmove((void *)&l->items[i], (const void *)&l->items[i + 1],
+			(l->len - i) * sizeof *l->items);
 		return lane;
-	FH_ASSERT_CMP(strlen(class_key), <, STORE_CLASS_KEY_SIZE);
-	FH_ASSERT_CMP(size, >=, sizeof *lane);
-	if (reserve(l))
-		return NULL;
-	lane = fh_calloc(1, size);
-	if (!lane)
-		return NULL;
-	lane->account = account;
-	memcpy(lane->class_key, class_key, strlen(class_key) + 1);
+	}
+	return NULL;
+}
+
+static void insert(struct lanes *l, struct lane *lane)
+{
+	size_t i = position(l, lane->account, lane->class_key);
 	memmove((void *)&l->items[i + 1], (const void *)&l->items[i],
 		(l->len - i) * sizeof *l->items);
 	l->items[i] = lane;
 	l->len++;
-	return lane;
+}
+
+int lanes_get(struct lanes *l, uint32_t account, const char *class_key, size_t size,
+	      struct lane **ret_lane)
+{
+	struct lane *lane = lanes_find(l, account, class_key);
+	FH_ASSERT_CMP(strlen(class_key), <, STORE_CLASS_KEY_SIZE);
+	FH_ASSERT_CMP(size, >=, sizeof *lane);
+	if (!lane) {
+		bool full = l->len == STORE_LANES_MAX;
+		lane = full ? take_empty(l) : fh_calloc(1, size);
+		if (!lane)
+			return full ? FH_ELIMIT : FH_ENOMEM;
+		lane->account = account;
+		memcpy(lane->class_key, class_key, strlen(class_key) + 1);
+		insert(l, lane);
+	}
+	*ret_lane = lane;
+	return 0;
 }
 
 void lanes_release(struct lanes *l)
 {
 	for (size_t i = 0; i < l->len; i++)
 		fh_free(l->items[i]);
-	fh_free((void *)l->items);
 	*l = (struct lanes){ 0 };
 }

@@ -15,7 +15,7 @@ int mem_copy_function(const struct function_rec *from, bool payload, struct func
 	struct function_rec copy = *from;
 	copy.name = copy.description = copy.modules = NULL;
 	copy.payload = NULL;
-	copy.defaults.retry_classes = copy.defaults.needs = copy.defaults.tags = NULL;
+	copy.defaults = (struct task_options){ 0 };
 	if (!copy_text(from->name, &copy.name) ||
 	    !copy_text(from->description, &copy.description) ||
 	    task_options_copy(&copy.defaults, &from->defaults)) {
@@ -33,7 +33,7 @@ int mem_copy_task(const struct mem *m, const struct mem_task *from, bool payload
 	const struct mem_function *f = map_get(&m->functions, from->rec.function_id);
 	struct task_rec copy = from->rec;
 	copy.payload = NULL;
-	copy.options.retry_classes = copy.options.needs = copy.options.tags = NULL;
+	copy.options = (struct task_options){ 0 };
 	if (!copy_text(f ? f->rec.name : NULL, &copy.function_name) ||
 	    task_options_copy(&copy.options, &from->rec.options)) {
 		task_rec_release(&copy);

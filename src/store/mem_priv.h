@@ -16,8 +16,7 @@
 
 struct mem_lane {
 	struct lane lane;
-	struct mem_heap ready;
-	size_t live; /* QUEUED tasks of this lane; `ready` has room for all of them */
+	struct mem_heap ready; /* has room for all live tasks of this lane */
 };
 
 struct mem_function {
@@ -69,6 +68,8 @@ struct mem {
 	struct list keys_apart; /* planted bug: rows of the next commit */
 	struct list live, finished, purged;
 	struct lanes lanes;
+	struct fh_id *workers; /* noted, in ascending order */
+	size_t worker_count, worker_max;
 	struct mem_heap delayed, expiring; /* room for all live tasks */
 	size_t live_count;
 	uint64_t live_bytes, finish_seq, commits, function_count, group_count;
@@ -78,7 +79,8 @@ struct mem {
 
 /* mem_task.c */
 
-/* A task that is in no list and no heap yet; room for it is reserved everywhere. FH_ENOMEM. */
+/* A task that is in no list and no heap yet; room for it is reserved everywhere. FH_ELIMIT: too
+ * many lanes; FH_ENOMEM. */
 int mem_task_new(struct mem *m, const struct store_submit_item *item, struct mem_group *group,
 		 struct mem_task **ret_task) FH_MUST_USE;
 /* Undoes mem_task_new(). */
@@ -122,9 +124,11 @@ int mem_submit(struct mem *m, struct store_submit *call) FH_MUST_USE;
 int mem_finish(struct mem *m, struct store_finish *call) FH_MUST_USE;
 int mem_retry(struct mem *m, struct store_retry *call) FH_MUST_USE;
 int mem_start(struct mem *m, struct store_start *call) FH_MUST_USE;
+int mem_note_worker(struct mem *m, const struct store_note_worker *call) FH_MUST_USE;
 
 /* mem_queue.c */
 int mem_claim(struct mem *m, struct store_claim *call) FH_MUST_USE;
+int mem_take(struct mem *m, struct store_take *call) FH_MUST_USE;
 int mem_unclaim(struct mem *m, struct store_unclaim *call) FH_MUST_USE;
 int mem_cancel(struct mem *m, struct store_cancel *call) FH_MUST_USE;
 int mem_expire(struct mem *m, struct store_expire *call) FH_MUST_USE;

@@ -1,10 +1,12 @@
-/* The calls about what waits: claim, give back, cancel, expire, and the purge of what is over.
- * Every one is a bounded step. Failure modes: no memory for the answer, and then no claim, no end
- * and no deletion has happened. */
+/* The calls about what waits: claim, take, give back, cancel, expire, and the purge of what is
+ * over. Every one is a bounded step. Failure modes: no memory for the answer, and then no claim, no
+ * end and no deletion has happened. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/plant.h"
 #include "store/mem_priv.h"
+
+#include <string.h>
 
 enum { PROMOTE_MAX = 10000 };
 
@@ -35,6 +37,12 @@ static void set_claimed(struct mem *m, struct mem_task *t, bool claimed)
 {
 	t->claimed = claimed;
 	mem_task_place(m, t);
+}
+
+static void give_back(struct mem *m, const struct task_rec *tasks, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		set_claimed(m, mem_task_find(m, tasks[i].id), false);
 }
 
 static int take(struct mem *m, struct mem_heap *ready, struct store_claim *call)
@@ -71,14 +79,47 @@ int mem_claim(struct mem *m, struct store_claim *call)
 	if (!lane)
 		return 0;
 	int ret = take(m, &lane->ready, call);
-	for (uint32_t i = 0; ret && i < call->ret_count; i++)
-		set_claimed(m, mem_task_find(m, call->ret_tasks[i].id), false);
+	if (ret)
+		give_back(m, call->ret_tasks, call->ret_count);
 	struct mem_task *next = by_place(mem_heap_first(&lane->ready));
 	if (PLANTED(REFILL_SKIPS_TASK) && next && call->ret_count > 0)
 		set_claimed(m, next, true);
 	call->ret_more = next != NULL;
 	call->ret_more_priority = next ? next->rec.options.priority : 0;
 	return ret;
+}
+
+/* The named task, if it can be taken, else NULL. */
+static struct mem_task *find_takeable(const struct mem *m, struct fh_id id, int64_t now_ms)
+{
+	struct mem_task *t = mem_task_find(m, id);
+	if (!t || task_state_is_final(t->rec.state) || t->claimed)
+		return NULL;
+	return t->delayed && t->rec.not_before_ms > now_ms ? NULL : t;
+}
+
+int mem_take(struct mem *m, struct store_take *call)
+{
+	size_t max = m->live_count < call->count ? m->live_count : call->count;
+	call->ret_tasks = fh_calloc(max, sizeof *call->ret_tasks);
+	call->ret_class_keys = fh_calloc(max, sizeof *call->ret_class_keys);
+	if (!call->ret_tasks || !call->ret_class_keys)
+		return FH_ENOMEM;
+	for (uint32_t i = 0; i < call->count; i++) {
+		struct mem_task *t = find_takeable(m, call->tasks[i], call->now_ms);
+		if (!t)
+			continue;
+		if (mem_copy_task(m, t, true, &call->ret_tasks[call->ret_count])) {
+			give_back(m, call->ret_tasks, call->ret_count);
+			return FH_ENOMEM;
+		}
+		memcpy(call->ret_class_keys[call->ret_count++], t->lane->lane.class_key,
+		       sizeof *call->ret_class_keys);
+		m->dirty |= t->delayed;
+		t->delayed = false;
+		set_claimed(m, t, true);
+	}
+	return 0;
 }
 
 int mem_unclaim(struct mem *m, struct store_unclaim *call)

@@ -10,8 +10,7 @@ static int task_fill(struct mem_task *t, const struct store_submit_item *item)
 	t->rec = *item->task;
 	t->rec.function_name = NULL;
 	t->rec.payload = NULL;
-	t->rec.options.retry_classes = NULL;
-	t->rec.options.tags = NULL;
+	t->rec.options = (struct task_options){ 0 };
 	if (task_options_copy(&t->rec.options, &item->task->options))
 		return FH_ENOMEM;
 	t->rec.payload = blob_ref(item->task->payload);
@@ -25,7 +24,7 @@ static int task_fill(struct mem_task *t, const struct store_submit_item *item)
 /* Group, lane and both heaps of the store get room for one more. */
 static int reserve(struct mem *m, const struct mem_task *t)
 {
-	if (mem_heap_reserve(&t->lane->ready, t->lane->live + 1) ||
+	if (mem_heap_reserve(&t->lane->ready, t->lane->lane.live + 1) ||
 	    mem_heap_reserve(&m->delayed, m->live_count + 1) ||
 	    mem_heap_reserve(&m->expiring, m->live_count + 1))
 		return FH_ENOMEM;
@@ -44,7 +43,7 @@ static int reserve(struct mem *m, const struct mem_task *t)
 /* What reserve() counts. */
 static void count(struct mem *m, struct mem_task *t, bool more)
 {
-	t->lane->live += more ? 1 : (size_t)-1;
+	t->lane->lane.live += more ? 1 : (uint64_t)-1;
 	m->live_count += more ? 1 : (size_t)-1;
 }
 
@@ -54,12 +53,14 @@ int mem_task_new(struct mem *m, const struct store_submit_item *item, struct mem
 	struct mem_task *t = fh_calloc(1, sizeof *t);
 	if (!t)
 		return FH_ENOMEM;
+	struct lane *lane = NULL;
 	list_init(&t->link);
 	t->group = group;
-	t->lane = (struct mem_lane *)(void *)lanes_get(&m->lanes, item->task->account,
-						       item->class_key ? item->class_key : "",
-						       sizeof *t->lane);
-	int ret = t->lane ? task_fill(t, item) : FH_ENOMEM;
+	int ret = lanes_get(&m->lanes, item->task->account, item->class_key ? item->class_key : "",
+			    sizeof *t->lane, &lane);
+	t->lane = (struct mem_lane *)(void *)lane;
+	if (!ret)
+		ret = task_fill(t, item);
 	if (!ret)
 		ret = reserve(m, t);
 	if (!ret)

@@ -1,6 +1,6 @@
 /* The calls that write what a client or a worker brought: functions, groups, submissions, ends of
- * attempts. Each first checks and takes all memory that it needs, then changes the tables with
- * steps that cannot fail. Failure modes: what store.h says about the call, and FH_ENOMEM. */
+ * attempts, workers. Each first checks and takes all memory that it needs, then changes the tables
+ * with steps that cannot fail. Failure modes: what store.h says about the call, and FH_ENOMEM. */
 #include "base/assert.h"
 #include "base/mem.h"
 #include "store/mem_priv.h"
@@ -178,9 +178,7 @@ int mem_finish(struct mem *m, struct store_finish *call)
 		item->ret = find_queued(m, item->task, &t);
 		if (item->ret)
 			continue;
-		t->rec.attempt = item->attempt;
-		t->rec.failures = item->failures;
-		t->rec.losses = item->losses;
+		t->rec.tally = item->tally;
 		mem_task_end(m, t, &copies[i]);
 		item->ret_finish_seq = t->rec.finish_seq;
 	}
@@ -198,9 +196,7 @@ int mem_retry(struct mem *m, struct store_retry *call)
 		item->ret = find_queued(m, item->task, &t);
 		if (item->ret)
 			continue;
-		t->rec.attempt = item->attempt;
-		t->rec.failures = item->failures;
-		t->rec.losses = item->losses;
+		t->rec.tally = item->tally;
 		t->rec.not_before_ms = item->not_before_ms;
 		t->delayed = item->not_before_ms != 0;
 		t->claimed = t->claimed && !item->release;
@@ -210,13 +206,61 @@ int mem_retry(struct mem *m, struct store_retry *call)
 	return 0;
 }
 
+/* Where the worker stands, or would. */
+static size_t worker_position(const struct mem *m, struct fh_id instance)
+{
+	size_t low = 0, high = m->worker_count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (fh_id_compare(m->workers[middle], instance) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int reserve_worker(struct mem *m)
+{
+	if (m->worker_count < m->worker_max)
+		return 0;
+	if (m->worker_count == STORE_WORKERS_MAX)
+		return FH_ELIMIT;
+	size_t max = m->worker_max ? 2 * m->worker_max : 64;
+	struct fh_id *workers = fh_realloc(m->workers, max * sizeof *workers);
+	if (!workers)
+		return FH_ENOMEM;
+	m->workers = workers;
+	m->worker_max = max;
+	return 0;
+}
+
+int mem_note_worker(struct mem *m, const struct store_note_worker *call)
+{
+	size_t i = worker_position(m, call->instance);
+	bool known = i < m->worker_count && fh_id_equal(m->workers[i], call->instance);
+	if (known == call->present)
+		return 0;
+	int ret = call->present ? reserve_worker(m) : 0;
+	if (ret)
+		return ret;
+	size_t behind = m->worker_count - i - known;
+	memmove(&m->workers[i + call->present], &m->workers[i + known],
+		behind * sizeof *m->workers);
+	if (call->present)
+		m->workers[i] = call->instance;
+	m->worker_count += call->present ? 1 : (size_t)-1;
+	m->dirty = true;
+	return 0;
+}
+
 int mem_start(struct mem *m, struct store_start *call)
 {
 	struct mem_task *t;
 	int ret = find_queued(m, call->task, &t);
 	if (ret)
 		return ret;
-	t->rec.attempt = call->attempt;
+	t->rec.tally.attempt = call->attempt;
 	t->rec.started_once = true;
 	m->dirty = true;
 	return 0;

@@ -1,5 +1,6 @@
 /* The life of a call outside of any store: reset before it is executed, done or dropped after it,
- * released by its owner. The switches name every kind, so that the compiler misses a new one. */
+ * released by its owner; and the end of a recovery. The switches name every kind, so that the
+ * compiler misses a new one. */
 #include "store/op.h"
 
 #include <string.h>
@@ -48,6 +49,11 @@ void store_op_reset(struct store_op *op)
 		CALL(store_claim, op)->ret_tasks = NULL;
 		CALL(store_claim, op)->ret_count = 0;
 		break;
+	case STORE_TAKE:
+		CALL(store_take, op)->ret_tasks = NULL;
+		CALL(store_take, op)->ret_class_keys = NULL;
+		CALL(store_take, op)->ret_count = 0;
+		break;
 	case STORE_GET_TASK:
 		CALL(store_get_task, op)->ret_task = (struct task_rec){ 0 };
 		CALL(store_get_task, op)->ret_result = (struct task_result){ 0 };
@@ -75,6 +81,7 @@ void store_op_reset(struct store_op *op)
 	case STORE_UNCLAIM:
 	case STORE_CANCEL:
 	case STORE_PURGE:
+	case STORE_NOTE_WORKER:
 	case STORE_STATS:
 		break;
 	case STORE_OP_COUNT:
@@ -125,6 +132,10 @@ void store_op_release(struct store_op *op)
 	case STORE_CLAIM:
 		tasks_release(CALL(store_claim, op)->ret_tasks, CALL(store_claim, op)->ret_count);
 		break;
+	case STORE_TAKE:
+		tasks_release(CALL(store_take, op)->ret_tasks, CALL(store_take, op)->ret_count);
+		fh_free(CALL(store_take, op)->ret_class_keys);
+		break;
 	case STORE_GET_TASK:
 		task_rec_release(&CALL(store_get_task, op)->ret_task);
 		task_result_release(&CALL(store_get_task, op)->ret_result);
@@ -151,6 +162,7 @@ void store_op_release(struct store_op *op)
 	case STORE_UNCLAIM:
 	case STORE_CANCEL:
 	case STORE_PURGE:
+	case STORE_NOTE_WORKER:
 	case STORE_STATS:
 		break;
 	case STORE_OP_COUNT:
@@ -158,6 +170,12 @@ void store_op_release(struct store_op *op)
 	}
 	store_op_reset(op);
 	op->ret = ret;
+}
+
+void store_recovery_release(struct store_recovery *r)
+{
+	fh_free(r->workers);
+	*r = (struct store_recovery){ 0 };
 }
 
 void store_ops_move(struct list *from, struct list *ret_to)
@@ -202,6 +220,8 @@ void store_submit_check(const struct store_submit *call)
 		FH_ASSERT(item->task->payload != NULL);
 		FH_ASSERT(fh_id_equal(item->task->group_id, call->items[0].task->group_id));
 		FH_ASSERT(!item->class_key || strlen(item->class_key) < STORE_CLASS_KEY_SIZE);
+		FH_ASSERT(!item->task->options.needs ||
+			  strlen(item->task->options.needs) <= TASK_NEEDS_MAX);
 	}
 	if (call->new_group && call->count)
 		FH_ASSERT(fh_id_equal(call->new_group->id, call->items[0].task->group_id));
@@ -247,8 +267,19 @@ static uint64_t functions_bytes(const struct function_rec *functions, uint32_t c
 	return bytes;
 }
 
+static uint64_t payload_bytes(const struct task_rec *tasks, uint32_t count)
+{
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < count; i++)
+		bytes += blob_bytes(tasks[i].payload);
+	return bytes;
+}
+
 uint64_t store_op_bytes(struct store_op *op)
 {
+	if (op->kind == STORE_TAKE)
+		return payload_bytes(CALL(store_take, op)->ret_tasks,
+				     CALL(store_take, op)->ret_count);
 	if (op->kind == STORE_GET_FUNCTION)
 		return blob_bytes(CALL(store_get_function, op)->ret_function.payload);
 	if (op->kind == STORE_LIST_FUNCTIONS)

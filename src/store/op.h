@@ -25,7 +25,8 @@ void store_submit_check(const struct store_submit *call);
 /* When the task leaves the delayed ones; 0: it is not delayed. */
 int64_t store_due_ms(const struct task_rec *t);
 
-/* How many bytes of results or functions a read that was executed holds. */
+/* How many bytes of results, functions or payloads a read that was executed holds; a claim has a
+ * bound of its own. */
 uint64_t store_op_bytes(struct store_op *op);
 
 /* How many bytes a result counts against `max_bytes`, given what is wanted. */

@@ -89,6 +89,8 @@ static int execute(struct db *db, struct store_op *op)
 		return db_start(db, (struct store_start *)op);
 	case STORE_CLAIM:
 		return db_claim(db, (struct store_claim *)op);
+	case STORE_TAKE:
+		return db_take(db, (struct store_take *)op);
 	case STORE_UNCLAIM:
 		return db_unclaim(db, (struct store_unclaim *)op);
 	case STORE_CANCEL:
@@ -107,6 +109,8 @@ static int execute(struct db *db, struct store_op *op)
 		return db_expire(db, (struct store_expire *)op);
 	case STORE_PURGE:
 		return db_purge(db, (struct store_purge *)op);
+	case STORE_NOTE_WORKER:
+		return db_note_worker(db, (struct store_note_worker *)op);
 	case STORE_STATS:
 		return db_stats(db, (struct store_stats *)op);
 	case STORE_OP_COUNT:

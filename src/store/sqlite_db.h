@@ -43,6 +43,7 @@ struct db {
 	sqlite3_stmt *stmts[SQL_COUNT];
 	struct claims claims;
 	struct db_server server;
+	uint32_t worker_count; /* rows of `workers` */
 	struct db_purge_walk results, records, keys;
 	bool dirty;	  /* this transaction has written something */
 	int wal_pages;	  /* in the write-ahead log after the last commit */
@@ -80,6 +81,7 @@ int db_checkpoint(struct db *db) FH_MUST_USE;
 
 /* sqlite_record.c: records to parameters, columns to records. FH_ENOMEM; nothing is left over. */
 
+void db_bind_tally(struct query *q, const struct task_tally *tally);
 /* `buffer` holds a text that is bound. */
 void db_bind_task(struct query *q, const struct task_rec *t, const struct claims_lane *lane,
 		  struct options_text *buffer);
@@ -101,7 +103,9 @@ struct db_place {
 	struct lane_position position;
 	struct fh_id group;
 	uint64_t payload_size;
-	uint32_t attempt, failures, losses; /* not known of a claimed task */
+	/* Not known of a claimed task: */
+	int64_t due_ms; /* 0: ready */
+	struct task_tally tally;
 };
 /* From its claim, else from its row. FH_ENOTFOUND; FH_EFINAL, and only the state is set; FH_EIO. */
 int db_find_place(struct db *db, const struct fh_id *id, enum task_state *ret_state,
@@ -115,7 +119,7 @@ struct db_group_ends {
 	uint64_t counts[TASK_STATE_COUNT];
 };
 int db_group_ends_flush(struct db *db, struct db_group_ends *ends) FH_MUST_USE;
-/* Records a final state. `place` has the new attempt, failures, losses. */
+/* Records a final state. `place` has the new tally. */
 int db_end_task(struct db *db, const struct fh_id *id, const struct db_place *place,
 		const struct task_result *result, struct db_group_ends *ends,
 		uint64_t *ret_finish_seq) FH_MUST_USE;
@@ -130,9 +134,11 @@ int db_put_group(struct db *db, struct store_put_group *call) FH_MUST_USE;
 int db_submit(struct db *db, struct store_submit *call) FH_MUST_USE;
 int db_retry(struct db *db, struct store_retry *call) FH_MUST_USE;
 int db_start(struct db *db, struct store_start *call) FH_MUST_USE;
+int db_note_worker(struct db *db, const struct store_note_worker *call) FH_MUST_USE;
 
 /* sqlite_queue.c */
 int db_claim(struct db *db, struct store_claim *call) FH_MUST_USE;
+int db_take(struct db *db, struct store_take *call) FH_MUST_USE;
 int db_unclaim(struct db *db, struct store_unclaim *call) FH_MUST_USE;
 
 /* sqlite_purge.c */

@@ -1,7 +1,8 @@
 /* Final states. Happy path: look where the task stands, end its row (which takes it out of every
  * index of what waits), append its result under the next number of finishing, count. A group's
  * counters are added up over neighbours of one group and written when the group changes.
- * Failure modes: the task is not there or final already, and nothing is written for it. */
+ * Failure modes: the task is not there or final already, and nothing is written for it; counters
+ * that a damaged row makes wrong. */
 #include "base/mem.h"
 #include "store/sqlite_db.h"
 
@@ -23,12 +24,10 @@ static int write_end(struct db *db, const struct fh_id *id, const struct db_plac
 		     const struct task_result *result)
 {
 	struct query q = query_on(db, SQL_END_TASK);
-	query_id(&q, id);
 	query_int(&q, result->state);
-	query_int(&q, place->attempt);
-	query_int(&q, place->failures);
-	query_int(&q, place->losses);
 	query_size(&q, db->server.finish_seq);
+	db_bind_tally(&q, &place->tally);
+	query_id(&q, id);
 	int ret = query_run_one(&q);
 	if (ret)
 		return ret;
@@ -44,6 +43,8 @@ int db_end_task(struct db *db, const struct fh_id *id, const struct db_place *pl
 		const struct task_result *result, struct db_group_ends *ends,
 		uint64_t *ret_finish_seq)
 {
+	if (place->lane->lane.live == 0 || db->server.live_bytes < place->payload_size)
+		return db_fail_damaged(db, "there are more queued tasks than were counted");
 	db->server.finish_seq++;
 	int ret = write_end(db, id, place, result);
 	if (!ret && !fh_id_equal(ends->group, place->group))
@@ -55,6 +56,7 @@ int db_end_task(struct db *db, const struct fh_id *id, const struct db_place *pl
 	db->server.counts[TASK_QUEUED]--;
 	db->server.counts[result->state]++;
 	db->server.live_bytes -= place->payload_size;
+	place->lane->lane.live--;
 	db->dirty = true;
 	claims_drop(&db->claims, *id);
 	*ret_finish_seq = db->server.finish_seq;
@@ -69,9 +71,7 @@ static int finish(struct db *db, struct store_finish_item *item, struct db_group
 	int ret = db_find_place(db, &item->task, &state, &place);
 	if (ret)
 		return ret;
-	place.attempt = item->attempt;
-	place.failures = item->failures;
-	place.losses = item->losses;
+	place.tally = item->tally;
 	return db_end_task(db, &item->task, &place, item->result, ends, &item->ret_finish_seq);
 }
 

@@ -107,10 +107,20 @@ static int step(struct query *q)
 	return q->error ? q->error : sqlite3_step(q->stmt);
 }
 
+static int fail_damaged(const struct query *q)
+{
+	return db_fail_damaged(q->db, "a value is out of range");
+}
+
 static int failed(struct query *q, int rc)
 {
-	/* A failed bind leaves no message of its own behind. */
-	int ret = q->error ? db_fail(q->db, sqlite3_errstr(rc)) : db_fail(q->db, "cannot proceed");
+	int ret;
+	if (q->error == SQLITE_CORRUPT) /* the row before; see query_damaged() */
+		ret = fail_damaged(q);
+	else if (q->error) /* a failed bind leaves no message of its own behind */
+		ret = db_fail(q->db, sqlite3_errstr(rc));
+	else
+		ret = db_fail(q->db, "cannot proceed");
 	reset(q);
 	return ret;
 }
@@ -163,7 +173,7 @@ int query_one(struct query *q)
 int query_end(struct query *q, int ret)
 {
 	reset(q);
-	return q->error ? db_fail_damaged(q->db, "a value is out of range") : ret;
+	return q->error ? fail_damaged(q) : ret;
 }
 
 void query_damaged(struct query *q)

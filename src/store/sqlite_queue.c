@@ -6,6 +6,8 @@
 #include "base/plant.h"
 #include "store/sqlite_db.h"
 
+#include <string.h>
+
 enum { PROMOTE_MAX = 10000, PROMOTE_STEP = 128 };
 
 struct due {
@@ -30,6 +32,15 @@ static int find_due(struct db *db, int64_t now_ms, struct due *due, int *ret_cou
 	return ret ? ret : query_end(&q, 0);
 }
 
+static int make_ready(struct db *db, struct claims_lane *lane, struct lane_position p)
+{
+	struct query q = query_on(db, SQL_READY_TASK);
+	query_id(&q, &p.id);
+	db->dirty = true;
+	claims_rewind(lane, p);
+	return query_run_one(&q);
+}
+
 /* Moves delayed tasks that are due into their lanes. */
 static int promote(struct db *db, int64_t now_ms)
 {
@@ -37,13 +48,8 @@ static int promote(struct db *db, int64_t now_ms)
 	int count = PROMOTE_STEP;
 	for (int total = 0; count == PROMOTE_STEP && total < PROMOTE_MAX; total += count) {
 		int ret = find_due(db, now_ms, due, &count);
-		for (int i = 0; i < count && !ret; i++) {
-			struct query q = query_on(db, SQL_READY_TASK);
-			query_id(&q, &due[i].position.id);
-			ret = query_run_one(&q);
-			db->dirty = true;
-			claims_rewind(due[i].lane, due[i].position);
-		}
+		for (int i = 0; i < count && !ret; i++)
+			ret = make_ready(db, due[i].lane, due[i].position);
 		if (ret)
 			return ret;
 	}
@@ -68,6 +74,13 @@ static int read_claimed(struct db *db, const struct fh_id *id, struct task_rec *
 	return ret;
 }
 
+static int add_claim(struct db *db, struct claims_lane *lane, const struct task_rec *t)
+{
+	const struct claim claim = { lane, -(int64_t)t->options.priority, t->group_id,
+				     t->payload_size };
+	return claims_add(&db->claims, t->id, &claim);
+}
+
 static bool fits(const struct store_claim *call, const struct task_rec *t, uint64_t bytes)
 {
 	return call->ret_count == 0 ||
@@ -84,9 +97,7 @@ static int take(struct db *db, struct store_claim *call, struct claims_lane *lan
 	int ret = read_claimed(db, id, t);
 	if (ret)
 		return ret;
-	const struct claim claim = { lane, -(int64_t)t->options.priority, t->group_id,
-				     t->payload_size };
-	ret = fits(call, t, *bytes) ? claims_add(&db->claims, *id, &claim) : FH_EAGAIN;
+	ret = fits(call, t, *bytes) ? add_claim(db, lane, t) : FH_EAGAIN;
 	if (ret) {
 		task_rec_release(t);
 		return ret;
@@ -124,6 +135,12 @@ static int scan(struct db *db, struct store_claim *call, struct claims_lane *lan
 	return ret;
 }
 
+static void drop_claims(struct db *db, const struct task_rec *tasks, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		claims_drop(&db->claims, tasks[i].id);
+}
+
 int db_claim(struct db *db, struct store_claim *call)
 {
 	call->ret_more = false;
@@ -143,9 +160,48 @@ int db_claim(struct db *db, struct store_claim *call)
 	ret = scan(db, call, lane);
 	if (ret) {
 		lane->cursor = from;
-		for (uint32_t i = 0; i < call->ret_count; i++)
-			claims_drop(&db->claims, call->ret_tasks[i].id);
+		drop_claims(db, call->ret_tasks, call->ret_count);
 	}
+	return ret;
+}
+
+/* One of the named tasks, if it can be taken. FH_ENOMEM, FH_EIO. */
+static int take_named(struct db *db, struct store_take *call, const struct fh_id *id)
+{
+	struct task_rec *t = &call->ret_tasks[call->ret_count];
+	struct db_place place;
+	enum task_state state;
+	if (claims_get(&db->claims, *id))
+		return 0;
+	int ret = db_find_place(db, id, &state, &place);
+	if (ret == FH_ENOTFOUND || ret == FH_EFINAL)
+		return 0;
+	if (ret || place.due_ms > call->now_ms)
+		return ret;
+	ret = read_claimed(db, id, t);
+	if (ret)
+		return ret;
+	ret = add_claim(db, place.lane, t);
+	if (ret) {
+		task_rec_release(t);
+		return ret;
+	}
+	memcpy(call->ret_class_keys[call->ret_count++], place.lane->lane.class_key,
+	       sizeof *call->ret_class_keys);
+	return place.due_ms ? make_ready(db, place.lane, place.position) : 0;
+}
+
+int db_take(struct db *db, struct store_take *call)
+{
+	uint64_t live = db->server.counts[TASK_QUEUED];
+	size_t max = live < call->count ? live : call->count;
+	call->ret_tasks = fh_calloc(max, sizeof *call->ret_tasks);
+	call->ret_class_keys = fh_calloc(max, sizeof *call->ret_class_keys);
+	int ret = call->ret_tasks && call->ret_class_keys ? 0 : FH_ENOMEM;
+	for (uint32_t i = 0; i < call->count && !ret; i++)
+		ret = take_named(db, call, &call->tasks[i]);
+	if (ret)
+		drop_claims(db, call->ret_tasks, call->ret_count);
 	return ret;
 }
 

@@ -35,6 +35,7 @@ static void bind_options(struct query *q, const struct task_options *o, struct o
 {
 	query_text(q, options_write(o, buffer));
 	query_text(q, o->retry_classes);
+	query_text(q, o->needs);
 	query_text(q, o->tags);
 }
 
@@ -44,9 +45,31 @@ static int read_options(struct query *q, struct task_options *ret_options)
 	query_get_chars(q, buffer.text, sizeof buffer.text);
 	if (options_read(buffer.text, ret_options))
 		query_damaged(q);
-	if (query_get_text(q, &ret_options->retry_classes))
+	if (query_get_text(q, &ret_options->retry_classes) ||
+	    query_get_text(q, &ret_options->needs))
 		return FH_ENOMEM;
 	return query_get_text(q, &ret_options->tags);
+}
+
+void db_bind_tally(struct query *q, const struct task_tally *tally)
+{
+	query_int(q, tally->attempt);
+	query_int(q, tally->failures);
+	query_int(q, tally->losses);
+	query_int(q, tally->strikes);
+	query_id_or_null(q, &tally->struck_by);
+	query_int(q, tally->struck_by_two);
+}
+
+static struct task_tally read_tally(struct query *q)
+{
+	struct task_tally tally = { .attempt = query_get_u32(q) };
+	tally.failures = query_get_u32(q);
+	tally.losses = query_get_u32(q);
+	tally.strikes = query_get_u32(q);
+	tally.struck_by = query_get_id(q);
+	tally.struck_by_two = get_bool(q);
+	return tally;
 }
 
 /* Priority and expiry are columns, so the options are written without them. */
@@ -59,12 +82,11 @@ void db_bind_task(struct query *q, const struct task_rec *t, const struct claims
 	query_id(q, &t->id);
 	query_id(q, &t->function_id);
 	query_id_or_null(q, &t->group_id);
+	query_int(q, t->account);
 	query_int(q, lane->no);
 	query_int(q, -(int64_t)t->options.priority);
 	query_int(q, t->state);
-	query_int(q, t->attempt);
-	query_int(q, t->failures);
-	query_int(q, t->losses);
+	db_bind_tally(q, &t->tally);
 	query_int(q, t->started_once);
 	query_int(q, t->created_ms);
 	query_int(q, store_due_ms(t));
@@ -79,13 +101,11 @@ int db_read_task(struct query *q, struct task_rec *ret_task)
 	struct task_rec t = { .id = query_get_id(q) };
 	t.function_id = query_get_id(q);
 	t.group_id = query_get_id(q);
-	const struct claims_lane *lane = db_read_lane(q);
-	t.account = lane ? lane->lane.account : 0;
+	t.account = query_get_u32(q);
+	(void)db_read_lane(q); /* it must be one, whatever became of it since */
 	int64_t rank = query_get_int(q, -INT32_MAX, INT32_MAX);
 	t.state = get_state(q);
-	t.attempt = query_get_u32(q);
-	t.failures = query_get_u32(q);
-	t.losses = query_get_u32(q);
+	t.tally = read_tally(q);
 	t.started_once = get_bool(q);
 	t.created_ms = query_get_ms(q);
 	t.not_before_ms = query_get_ms(q);
@@ -211,11 +231,10 @@ static int read_place(struct db *db, const struct fh_id *id, enum task_state *re
 	ret_place->lane = db_read_lane(&q);
 	ret_place->position.rank = query_get_int(&q, INT32_MIN, INT32_MAX);
 	ret_place->position.id = *id;
+	ret_place->due_ms = query_get_ms(&q);
 	ret_place->group = query_get_id(&q);
 	ret_place->payload_size = query_get_size(&q);
-	ret_place->attempt = query_get_u32(&q);
-	ret_place->failures = query_get_u32(&q);
-	ret_place->losses = query_get_u32(&q);
+	ret_place->tally = read_tally(&q);
 	return query_end(&q, task_state_is_final(*ret_state) ? FH_EFINAL : 0);
 }
 

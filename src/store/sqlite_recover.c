@@ -1,6 +1,7 @@
 /* What a start finds.
  *
  *  - the counters of the last commit;
+ *  - the workers that were noted;
  *  - the lanes, from the indexes of what waits. Their rows are counted anyway, so the number of
  *    live tasks is compared with its counter: a difference is damage that must not go unnoticed;
  *  - a new generation, durable before anything else is said.
@@ -52,7 +53,7 @@ static int read_lanes(struct db *db)
 		uint64_t no = query_get_size(&q);
 		uint32_t account = query_get_u32(&q);
 		query_get_chars(&q, class_key, sizeof class_key);
-		if (no != db->claims.lanes.len + 1 ||
+		if (no != db->claims.lanes.len + 1 || no > STORE_LANES_MAX ||
 		    claims_find_lane(&db->claims, account, class_key)) {
 			query_damaged(&q);
 			break;
@@ -92,17 +93,16 @@ static int count_delayed(struct db *db, struct found *found)
 	return ret ? ret : query_end(&q, 0);
 }
 
-/* In the order of (account, class key), as many as fit. Returns the number of live tasks. */
-static uint64_t report_lanes(const struct db *db, const struct found *found,
-			     struct store_recovery *r)
+/* In the order of (account, class key). Returns the number of live tasks. */
+static uint64_t report_lanes(struct db *db, const struct found *found, struct store_recovery *r)
 {
 	uint64_t live = 0;
 	for (size_t i = 0; i < db->claims.lanes.len; i++) {
-		const struct claims_lane *lane =
-			(const struct claims_lane *)(const void *)db->claims.lanes.items[i];
+		struct claims_lane *lane = (struct claims_lane *)(void *)db->claims.lanes.items[i];
 		const struct found *f = &found[lane->no - 1];
-		live += f->ready + f->delayed;
-		if (f->ready + f->delayed == 0 || r->lane_count == STORE_LANES_MAX)
+		lane->lane.live = f->ready + f->delayed;
+		live += lane->lane.live;
+		if (lane->lane.live == 0)
 			continue;
 		struct store_lane *to = &r->lanes[r->lane_count++];
 		to->account = lane->lane.account;
@@ -130,6 +130,26 @@ static int find_lanes(struct db *db, struct store_recovery *r)
 	return ret;
 }
 
+static int read_workers(struct db *db, struct store_recovery *r)
+{
+	struct query q = query_on(db, SQL_SCAN_WORKERS);
+	size_t max = 0;
+	bool row;
+	int ret;
+	while ((ret = query_next(&q, &row)) == 0 && row) {
+		if (r->worker_count == max) {
+			max = max ? 2 * max : 64;
+			struct fh_id *workers = fh_realloc(r->workers, max * sizeof *workers);
+			if (!workers)
+				return query_end(&q, db_fail(db, fh_error_text(FH_ENOMEM)));
+			r->workers = workers;
+		}
+		r->workers[r->worker_count++] = query_get_id(&q);
+	}
+	db->worker_count = r->worker_count;
+	return ret ? ret : query_end(&q, 0);
+}
+
 static int raise_generation(struct db *db)
 {
 	if (db->server.generation == UINT32_MAX)
@@ -151,11 +171,15 @@ int db_recover(struct db *db, struct store_recovery *ret_recovery)
 		ret = db_first_ms(db, SQL_NEXT_DUE, &r.next_due_ms);
 	if (!ret)
 		ret = db_first_ms(db, SQL_NEXT_EXPIRY, &r.next_expiry_ms);
+	if (!ret)
+		ret = read_workers(db, &r);
 	r.clean = db->server.clean;
 	if (!ret)
 		ret = raise_generation(db);
-	if (ret)
+	if (ret) {
+		store_recovery_release(&r);
 		return ret;
+	}
 	r.generation = db->server.generation;
 	r.live = db->server.counts[TASK_QUEUED];
 	r.live_bytes = db->server.live_bytes;

@@ -14,13 +14,11 @@
 /* Tasks are keyed by the id, which is ordered by time, and have no rowid: an insert goes to the
  * right end of one tree. Payloads and results have numbers given in order, so they are appended
  * too. The indexes of what waits are partial: a final task is in none of them.
- *   lane     a row of `lanes`; there are few, and all are in memory
- *   rank     the negated priority, because an index reads upwards
- *   ready    the lane while the task is in it, else NULL
- *   due_ms   when a delayed task will be ready, else NULL
- *   options  what differs from the defaults (sqlite_options.c)
- * A row of `results` is written once, with the final state, and stays, emptied, until its task's
- * record goes: it is the order of finishing. */
+ *   lane     a row of `lanes`; there are few, and all are in memory. Of a final task it means
+ * nothing rank     the negated priority, because an index reads upwards ready    the lane while the
+ * task is in it, else NULL due_ms   when a delayed task will be ready, else NULL options  what
+ * differs from the defaults (sqlite_options.c) A row of `results` is written once, with the final
+ * state, and stays, emptied, until its task's record goes: it is the order of finishing. */
 static const char version_1[] =
 	"CREATE TABLE server ("
 	" one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL,"
@@ -78,7 +76,20 @@ static const char version_1[] =
 	") STRICT;"
 	"CREATE INDEX results_of_group ON results (group_id) WHERE group_id IS NOT NULL;";
 
-const struct schema_step schema_steps[] = { { version_1 } };
+/* What a fleet needs: what a task needs of a worker, strikes, the workers that may hold tasks. A
+ * lane without tasks may become another one, so a task has its account itself. */
+static const char version_2[] =
+	"ALTER TABLE functions ADD COLUMN needs TEXT;"
+	"ALTER TABLE tasks ADD COLUMN needs TEXT;"
+	"ALTER TABLE tasks ADD COLUMN strikes INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE tasks ADD COLUMN struck_by BLOB;"
+	"ALTER TABLE tasks ADD COLUMN struck_by_two INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE tasks ADD COLUMN account INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE tasks SET account = (SELECT account FROM lanes WHERE no = lane)"
+	" WHERE lane IN (SELECT no FROM lanes WHERE account <> 0);"
+	"CREATE TABLE workers (instance BLOB PRIMARY KEY NOT NULL) STRICT, WITHOUT ROWID;";
+
+const struct schema_step schema_steps[] = { { version_1 }, { version_2 } };
 const size_t schema_step_count = sizeof schema_steps / sizeof *schema_steps;
 
 static int failed(sqlite3 *handle, const char *what, struct fh_err *err)

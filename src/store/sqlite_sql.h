@@ -4,14 +4,17 @@
 #define FARHAND_STORE_SQLITE_SQL_H
 
 /* clang-format off */
-#define TASK_COLUMNS                                                                             \
-	"id, function_id, group_id, lane, rank, state, attempt, failures, losses, started_once, " \
+#define TALLY_COLUMNS "attempt, failures, losses, strikes, struck_by, struck_by_two"
+#define TALLY_VALUES  "?,?,?,?,?,?"
+
+#define TASK_COLUMNS                                                                               \
+	"id, function_id, group_id, account, lane, rank, state, " TALLY_COLUMNS ", started_once, " \
 	"created_ms, not_before_ms, expires_at_ms, finish_seq, payload_size, options, "           \
-	"retry_classes, tags"
+	"retry_classes, needs, tags"
 
 #define FUNCTION_COLUMNS                                                                           \
 	"id, digest, name, serializer, description, created_ms, payload_size, options, "           \
-	"retry_classes, tags"
+	"retry_classes, needs, tags"
 
 #define SQL_STATEMENTS(X)                                                                          \
 	X(BEGIN, "BEGIN IMMEDIATE")                                                                \
@@ -35,7 +38,7 @@
 				"WHERE no > ?1 AND name = ?2 ORDER BY no")                         \
 	X(SELECT_FUNCTION_ID, "SELECT id FROM functions WHERE digest = ?")                         \
 	X(INSERT_FUNCTION, "INSERT INTO functions (" FUNCTION_COLUMNS ", payload) "                 \
-			   "VALUES (?,?,?,?,?,?,?,?,?,?,?)")                                       \
+			   "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)")                                     \
                                                                                                    \
 	X(SELECT_GROUP, "SELECT id, name, tags, account, created_ms, total, completed, failed, "   \
 			"cancelled FROM groups WHERE id = ?")                                      \
@@ -57,24 +60,29 @@
 	X(NEXT_KEY_MS, "SELECT no, created_ms FROM idempotency WHERE no > ? ORDER BY no LIMIT 1")  \
 	X(DELETE_KEY, "DELETE FROM idempotency WHERE no = ?")                                      \
                                                                                                    \
-	X(INSERT_LANE, "INSERT INTO lanes (no, account, class_key) VALUES (?,?,?)")                \
+	X(PUT_LANE, "REPLACE INTO lanes (no, account, class_key) VALUES (?,?,?)")                  \
 	X(SCAN_LANES, "SELECT no, account, class_key FROM lanes ORDER BY no")                      \
                                                                                                    \
+	X(HAS_WORKER, "SELECT 1 FROM workers WHERE instance = ?")                                  \
+	X(INSERT_WORKER, "INSERT INTO workers (instance) VALUES (?)")                              \
+	X(DELETE_WORKER, "DELETE FROM workers WHERE instance = ?")                                 \
+	X(SCAN_WORKERS, "SELECT instance FROM workers ORDER BY instance")                          \
+                                                                                                   \
 	X(INSERT_TASK, "INSERT INTO tasks (" TASK_COLUMNS ", ready, due_ms, payload_no) "          \
-		       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")                       \
+		       "VALUES (?,?,?,?,?,?,?," TALLY_VALUES ",?,?,?,?,?,?,?,?,?,?,?,?,?)")       \
 	X(INSERT_PAYLOAD, "INSERT INTO payloads (no, data) VALUES (?,?)")                          \
 	X(SELECT_TASK, "SELECT " TASK_COLUMNS ", (SELECT name FROM functions "                     \
 		       "WHERE functions.id = function_id) FROM tasks WHERE id = ?")                \
 	X(SELECT_CLAIMED, "SELECT " TASK_COLUMNS ", data FROM tasks JOIN payloads "                \
 			  "ON no = payload_no WHERE id = ?")                                       \
-	X(SELECT_PLACE, "SELECT state, lane, rank, group_id, payload_size, attempt, "       \
-			"failures, losses FROM tasks WHERE id = ?")                                \
+	X(SELECT_PLACE, "SELECT state, lane, rank, due_ms, group_id, payload_size, "               \
+			TALLY_COLUMNS " FROM tasks WHERE id = ?")                                  \
 	X(SELECT_PAYLOAD_NO, "SELECT payload_no FROM tasks WHERE id = ?")                          \
-	X(END_TASK, "UPDATE tasks SET ready = NULL, due_ms = NULL, state = ?2, attempt = ?3, "     \
-		    "failures = ?4, losses = ?5, finish_seq = ?6 WHERE id = ?1")                                  \
-	X(RETRY_TASK, "UPDATE tasks SET ready = CASE WHEN ?5 = 0 THEN lane END, "                  \
-		      "due_ms = CASE WHEN ?5 <> 0 THEN ?5 END, not_before_ms = ?5, "               \
-		      "attempt = ?2, failures = ?3, losses = ?4 WHERE id = ?1")                    \
+	X(END_TASK, "UPDATE tasks SET ready = NULL, due_ms = NULL, state = ?, finish_seq = ?, "    \
+		    "(" TALLY_COLUMNS ") = (" TALLY_VALUES ") WHERE id = ?")                       \
+	X(RETRY_TASK, "UPDATE tasks SET ready = CASE WHEN ?1 = 0 THEN lane END, "                  \
+		      "due_ms = CASE WHEN ?1 <> 0 THEN ?1 END, not_before_ms = ?1, "               \
+		      "(" TALLY_COLUMNS ") = (" TALLY_VALUES ") WHERE id = ?")                     \
 	X(START_TASK, "UPDATE tasks SET attempt = ?2, started_once = 1 WHERE id = ?1")             \
 	X(READY_TASK, "UPDATE tasks SET ready = lane, due_ms = NULL WHERE id = ?")                               \
 	X(DELETE_TASK, "DELETE FROM tasks WHERE id = ?")                                           \

@@ -1,7 +1,7 @@
 /* The calls that write what a client or a worker brought: functions, groups, submissions, attempts
- * that are over. Happy path: look, then write; the counters follow in memory and are written with
- * the commit. Failure modes: what store.h says about the call, and then nothing of it was written.
- */
+ * that are over, workers. Happy path: look, then write; the counters follow in memory and are
+ * written with the commit. Failure modes: what store.h says about the call, and then nothing of it
+ * was written. */
 #include "base/mem.h"
 #include "store/op.h"
 #include "store/sqlite_db.h"
@@ -136,7 +136,7 @@ static const char *class_of(const struct store_submit_item *item)
 	return item->class_key ? item->class_key : "";
 }
 
-/* The lane of a task, made at its first use. It stays, whatever becomes of the call. */
+/* The lane of a task, made if it is not there. It stays, whatever becomes of the call. */
 static int make_lane(struct db *db, const struct store_submit_item *item,
 		     struct claims_lane **ret_lane)
 {
@@ -147,11 +147,11 @@ static int make_lane(struct db *db, const struct store_submit_item *item,
 	int ret = claims_add_lane(&db->claims, account, class_of(item), ret_lane);
 	if (ret)
 		return ret;
-	struct query q = query_on(db, SQL_INSERT_LANE);
+	struct query q = query_on(db, SQL_PUT_LANE);
 	query_int(&q, (*ret_lane)->no);
 	query_int(&q, account);
 	query_text(&q, class_of(item));
-	return query_run_fresh(&q);
+	return query_run(&q);
 }
 
 static int insert_rows(struct db *db, const struct task_rec *t, const struct claims_lane *lane,
@@ -189,16 +189,22 @@ static int insert_task(struct db *db, const struct store_submit_item *item, uint
 	ret = insert_rows(db, t, lane, payload_no);
 	if (ret && item->claim)
 		claims_drop(&db->claims, t->id);
-	if (!ret && !item->claim)
+	if (ret)
+		return ret;
+	lane->lane.live++;
+	if (!item->claim)
 		claims_rewind(lane, position);
-	return ret;
+	return 0;
 }
 
-static int delete_task(struct db *db, const struct fh_id *id, uint64_t payload_no)
+/* Takes back what insert_task() did. */
+static int delete_task(struct db *db, const struct store_submit_item *item, uint64_t payload_no)
 {
-	claims_drop(&db->claims, *id);
+	const struct task_rec *t = item->task;
+	claims_find_lane(&db->claims, t->account, class_of(item))->lane.live--;
+	claims_drop(&db->claims, t->id);
 	struct query q = query_on(db, SQL_DELETE_TASK);
-	query_id(&q, id);
+	query_id(&q, &t->id);
 	int ret = query_run(&q);
 	if (ret)
 		return ret;
@@ -217,7 +223,7 @@ static int insert_tasks(struct db *db, const struct store_submit *call)
 	for (; done < call->count && !ret; done += !ret)
 		ret = insert_task(db, &call->items[done], no + 1 + done);
 	for (uint32_t i = 0; i < done && ret && ret != FH_EIO; i++)
-		if (delete_task(db, &call->items[i].task->id, no + 1 + i))
+		if (delete_task(db, &call->items[i], no + 1 + i))
 			return FH_EIO;
 	return ret;
 }
@@ -251,11 +257,9 @@ static int retry(struct db *db, const struct store_retry_item *item)
 	if (ret)
 		return ret;
 	struct query q = query_on(db, SQL_RETRY_TASK);
-	query_id(&q, &item->task);
-	query_int(&q, item->attempt);
-	query_int(&q, item->failures);
-	query_int(&q, item->losses);
 	query_int(&q, item->not_before_ms);
+	db_bind_tally(&q, &item->tally);
+	query_id(&q, &item->task);
 	ret = query_run_one(&q);
 	if (ret)
 		return ret;
@@ -274,6 +278,35 @@ int db_retry(struct db *db, struct store_retry *call)
 		if (call->items[i].ret == FH_EIO)
 			return FH_EIO;
 	}
+	return 0;
+}
+
+/* FH_ENOTFOUND: no row. */
+static int has_worker(struct db *db, const struct fh_id *instance)
+{
+	struct query q = query_on(db, SQL_HAS_WORKER);
+	query_id(&q, instance);
+	int ret = query_one(&q);
+	return ret ? ret : query_end(&q, 0);
+}
+
+int db_note_worker(struct db *db, const struct store_note_worker *call)
+{
+	int ret = has_worker(db, &call->instance);
+	if (ret && ret != FH_ENOTFOUND)
+		return ret;
+	bool known = ret == 0;
+	if (known == call->present)
+		return 0;
+	if (call->present && db->worker_count == STORE_WORKERS_MAX)
+		return FH_ELIMIT;
+	struct query q = query_on(db, call->present ? SQL_INSERT_WORKER : SQL_DELETE_WORKER);
+	query_id(&q, &call->instance);
+	ret = query_run_one(&q);
+	if (ret)
+		return ret;
+	db->worker_count += call->present ? 1 : UINT32_MAX;
+	db->dirty = true;
 	return 0;
 }
 

@@ -30,7 +30,14 @@
 
 struct store;
 
-enum { STORE_CLASS_KEY_SIZE = 64 }; /* bytes, the terminator included */
+/* Of a lane's class: what its tasks need of a worker. Bytes, the terminator included. */
+enum { STORE_CLASS_KEY_SIZE = TASK_NEEDS_MAX + 1 };
+
+/* Lanes that have QUEUED tasks, at a time. */
+enum { STORE_LANES_MAX = 64 };
+
+/* Workers that are noted, at a time. */
+enum { STORE_WORKERS_MAX = 16384 };
 
 enum store_op_kind {
 	STORE_PUT_FUNCTION,
@@ -41,6 +48,7 @@ enum store_op_kind {
 	STORE_RETRY,
 	STORE_START,
 	STORE_CLAIM,
+	STORE_TAKE,
 	STORE_UNCLAIM,
 	STORE_CANCEL,
 	STORE_GET_TASK,
@@ -50,6 +58,7 @@ enum store_op_kind {
 	STORE_GET_GROUP,
 	STORE_EXPIRE,
 	STORE_PURGE,
+	STORE_NOTE_WORKER,
 	STORE_STATS,
 	STORE_OP_COUNT,
 };
@@ -117,6 +126,7 @@ struct store_submit_item {
 
 /* Stores tasks, the group that they make (if `new_group`), the idempotency row: all or nothing.
  * FH_ENOTFOUND: tasks name a group that does not exist. FH_EEXISTS: an id is there already.
+ * FH_ELIMIT: a task's lane is empty, and STORE_LANES_MAX others are not.
  * FH_EREPLAY, FH_ECONFLICT: see above. All tasks of one call have the same group.
  * A task is delayed if its not_before_ms (or that of its options) is later than its created_ms. */
 struct store_submit {
@@ -130,7 +140,7 @@ struct store_submit {
 
 struct store_finish_item {
 	struct fh_id task;
-	uint32_t attempt, failures, losses;
+	struct task_tally tally;
 	const struct task_result *result;
 	/* out, per item */
 	int ret; /* FH_ENOTFOUND, FH_EFINAL: nothing was written for it */
@@ -146,7 +156,7 @@ struct store_finish {
 
 struct store_retry_item {
 	struct fh_id task;
-	uint32_t attempt, failures, losses;
+	struct task_tally tally;
 	int64_t not_before_ms; /* 0: at once */
 	bool release;	       /* drop the claim: back to its lane or to the delayed ones */
 	int ret;	       /* FH_ENOTFOUND, FH_EFINAL */
@@ -182,6 +192,19 @@ struct store_claim {
 	bool ret_more;		   /* the lane holds more, unclaimed */
 	int32_t ret_more_priority; /* the highest priority among those */
 	int64_t ret_next_due_ms;   /* when the first delayed task (of any lane) is due; 0: none */
+};
+
+/* Of the named tasks (<= 10,000) those that are QUEUED, due and claimed by nobody, claimed as by
+ * STORE_CLAIM, in the order of `tasks`; all others are left out. For what workers still run that
+ * come back after a restart of the dispatcher. */
+struct store_take {
+	struct store_op op;
+	const struct fh_id *tasks;
+	uint32_t count;
+	int64_t now_ms;
+	struct task_rec *ret_tasks;		      /* with payloads */
+	char (*ret_class_keys)[STORE_CLASS_KEY_SIZE]; /* of their lanes */
+	uint32_t ret_count;
 };
 
 /* Gives claimed tasks back to their lanes, nothing written. Unknown ids are ignored. */
@@ -290,6 +313,14 @@ struct store_purge {
 	bool ret_more;
 };
 
+/* Remembers that a worker may hold tasks, or forgets it; again is fine. The next start finds those
+ * that are remembered. FH_ELIMIT: STORE_WORKERS_MAX others are. */
+struct store_note_worker {
+	struct store_op op;
+	struct fh_id instance;
+	bool present;
+};
+
 struct store_stats {
 	struct store_op op;
 	uint64_t ret_counts[TASK_STATE_COUNT];	       /* RUNNING stays 0 */
@@ -297,7 +328,6 @@ struct store_stats {
 	uint64_t ret_commits;			       /* since start */
 };
 
-/* What a start finds. `lanes` names every lane that has QUEUED tasks, delayed ones included. */
 struct store_lane {
 	uint32_t account;
 	char class_key[STORE_CLASS_KEY_SIZE];
@@ -305,8 +335,8 @@ struct store_lane {
 	int32_t top_priority;
 };
 
-enum { STORE_LANES_MAX = 64 };
-
+/* What a start finds. `lanes` names every lane that has QUEUED tasks, delayed ones included. The
+ * caller releases it with store_recovery_release(). */
 struct store_recovery {
 	uint32_t generation; /* this start's, durable already; never used before */
 	uint64_t live,
@@ -314,6 +344,8 @@ struct store_recovery {
 	int64_t next_due_ms, next_expiry_ms; /* 0: none */
 	struct store_lane lanes[STORE_LANES_MAX];
 	uint32_t lane_count;
+	struct fh_id *workers; /* that were noted, in ascending order; NULL: none */
+	uint32_t worker_count;
 	bool clean; /* the last stop was orderly */
 };
 
@@ -365,6 +397,9 @@ static inline void store_close(struct store **s)
 		(*s)->ops->close(*s);
 	*s = NULL;
 }
+
+/* Safe on one that is zeroed or released. */
+void store_recovery_release(struct store_recovery *r);
 
 /* Releases the `ret_*` members of a call that is done; safe when they are empty. */
 void store_op_release(struct store_op *op);

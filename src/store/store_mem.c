@@ -61,6 +61,8 @@ static int execute(struct mem *m, struct store_op *op)
 		return mem_start(m, (struct store_start *)op);
 	case STORE_CLAIM:
 		return mem_claim(m, (struct store_claim *)op);
+	case STORE_TAKE:
+		return mem_take(m, (struct store_take *)op);
 	case STORE_UNCLAIM:
 		return mem_unclaim(m, (struct store_unclaim *)op);
 	case STORE_CANCEL:
@@ -79,6 +81,8 @@ static int execute(struct mem *m, struct store_op *op)
 		return mem_expire(m, (struct store_expire *)op);
 	case STORE_PURGE:
 		return mem_purge(m, (struct store_purge *)op);
+	case STORE_NOTE_WORKER:
+		return mem_note_worker(m, (struct store_note_worker *)op);
 	case STORE_STATS:
 		return mem_stats(m, (struct store_stats *)op);
 	case STORE_OP_COUNT:
@@ -165,6 +169,7 @@ static void mem_free(struct mem *m)
 	map_release(&m->functions);
 	map_release(&m->groups);
 	map_release(&m->keys);
+	fh_free(m->workers);
 	fh_free(m);
 }
 
@@ -183,22 +188,25 @@ static const struct store_ops mem_ops = {
 	.close = mem_close,
 };
 
-/* What a start finds: as a durable store would, from the tables alone. */
-static void recover(const struct mem *m, struct store_recovery *ret_recovery)
+/* What a start finds: as a durable store would, from the tables alone. Takes `own_workers`. */
+static void recover(const struct mem *m, struct fh_id *own_workers,
+		    struct store_recovery *ret_recovery)
 {
 	*ret_recovery = (struct store_recovery){
 		.generation = m->generation,
 		.live = m->counts[TASK_QUEUED],
 		.live_bytes = m->live_bytes,
+		.workers = own_workers,
+		.worker_count = (uint32_t)m->worker_count,
 	};
 	const struct mem_node *due = mem_heap_first(&m->delayed);
 	const struct mem_node *expiry = mem_heap_first(&m->expiring);
 	ret_recovery->next_due_ms = due ? due->key : 0;
 	ret_recovery->next_expiry_ms = expiry ? expiry->key : 0;
-	for (size_t i = 0; i < m->lanes.len && ret_recovery->lane_count < STORE_LANES_MAX; i++) {
+	for (size_t i = 0; i < m->lanes.len; i++) {
 		const struct mem_lane *lane =
 			(const struct mem_lane *)(const void *)m->lanes.items[i];
-		if (lane->live == 0)
+		if (lane->lane.live == 0)
 			continue;
 		struct store_lane *to = &ret_recovery->lanes[ret_recovery->lane_count++];
 		const struct mem_node *top = mem_heap_first(&lane->ready);
@@ -227,7 +235,7 @@ int store_open_mem(const struct store_config *config, struct store **ret_store,
 		return FH_ENOMEM;
 	}
 	m->generation = 1;
-	recover(m, ret_recovery);
+	recover(m, NULL, ret_recovery);
 	ret_recovery->clean = true;
 	*ret_store = &m->base;
 	return 0;
@@ -256,10 +264,27 @@ size_t store_mem_commit(struct store *s, size_t max_calls)
 	return count;
 }
 
-void store_mem_restart(struct store *s, const struct store_config *config,
-		       struct store_recovery *ret_recovery)
+/* NULL when there are none. */
+static int copy_workers(const struct mem *m, struct fh_id **ret_workers)
+{
+	*ret_workers = NULL;
+	if (m->worker_count == 0)
+		return 0;
+	*ret_workers = fh_calloc(m->worker_count, sizeof **ret_workers);
+	if (!*ret_workers)
+		return FH_ENOMEM;
+	memcpy(*ret_workers, m->workers, m->worker_count * sizeof *m->workers);
+	return 0;
+}
+
+int store_mem_restart(struct store *s, const struct store_config *config,
+		      struct store_recovery *ret_recovery)
 {
 	struct mem *m = mem_of(s);
+	struct fh_id *workers;
+	int ret = copy_workers(m, &workers);
+	if (ret)
+		return ret;
 	while (list_pop_front(&m->waiting))
 		;
 	store_ops_drop(&m->done);
@@ -276,7 +301,8 @@ void store_mem_restart(struct store *s, const struct store_config *config,
 		if (PLANTED(DELAYED_LOST_AT_RESTART) && t->delayed)
 			mem_heap_remove(&m->delayed, &t->place);
 		if (PLANTED(FAILED_ATTEMPT_FORGOTTEN))
-			t->rec.attempt = t->rec.failures = t->rec.losses = 0;
+			t->rec.tally = (struct task_tally){ 0 };
 	}
-	recover(m, ret_recovery);
+	recover(m, workers, ret_recovery);
+	return 0;
 }

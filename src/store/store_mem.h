@@ -21,9 +21,8 @@ size_t store_mem_commit(struct store *s, size_t max_calls);
 
 /* The process crashes and starts again: what was not committed is lost, no call from before is ever
  * done (the memory of those calls must be valid until this returns), claims are forgotten, the
- * generation rises, what is durable stays. FH_ENOMEM is impossible: the new process finds what the
- * old one left. */
-void store_mem_restart(struct store *s, const struct store_config *config,
-		       struct store_recovery *ret_recovery);
+ * generation rises, what is durable stays. FH_ENOMEM: nothing has happened yet. */
+int store_mem_restart(struct store *s, const struct store_config *config,
+		      struct store_recovery *ret_recovery) FH_MUST_USE;
 
 #endif

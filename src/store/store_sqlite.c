@@ -201,6 +201,7 @@ int store_open_sqlite(const char *dir, const struct store_config *config, struct
 	if (start_thread(s)) {
 		db_close(&s->db, true);
 		fh_free(s);
+		store_recovery_release(ret_recovery);
 		return fh_err_set(err, FH_ENOMEM, "%s: cannot start the store's thread", dir);
 	}
 	*ret_store = &s->base;

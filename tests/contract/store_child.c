@@ -83,7 +83,7 @@ static void on_done(struct store_op *op)
 		}
 	} else if (op->kind == STORE_RETRY) {
 		FH_ASSERT_CMP(s->again.ret, ==, 0);
-		report(REPORT_RETRIED, s->again.task, s->again.attempt, "");
+		report(REPORT_RETRIED, s->again.task, s->again.tally.attempt, "");
 		remember(w, s->again.task);
 	} else {
 		FH_ASSERT_CMP(s->end.ret, ==, 0);
@@ -113,7 +113,7 @@ static void fill(struct writer *w, struct slot *s)
 						   .count = 1 };
 	} else if (w->len > 50 && turn % 3 == 1) {
 		s->again = (struct store_retry_item){ .task = take(w),
-						      .attempt = (uint32_t)turn,
+						      .tally.attempt = (uint32_t)turn,
 						      .release = true };
 		s->retry = (struct store_retry){ .op.kind = STORE_RETRY,
 						 .items = &s->again,

@@ -7,6 +7,15 @@
 
 enum { ALL = STORE_WANT_RESULT | STORE_WANT_LOGS };
 
+static const struct task_tally full_tally = {
+	.attempt = UINT32_MAX,
+	.failures = 3,
+	.losses = 2,
+	.strikes = 1,
+	.struck_by = { { 7 } },
+	.struck_by_two = true,
+};
+
 static char *text(const char *s)
 {
 	return (char *)(uintptr_t)s;
@@ -54,9 +63,7 @@ void a_final_state_is_recorded_with_all_it_says(void **state)
 	struct fixture *f = *state;
 	struct fh_id group = add_group(f), id = add_in_group(f, group, true);
 	struct task_result result = full_result();
-	struct store_finish_item item = {
-		.task = id, .attempt = 4, .failures = 3, .losses = 2, .result = &result
-	};
+	struct store_finish_item item = { .task = id, .tally = full_tally, .result = &result };
 	struct store_finish call = { .op.kind = STORE_FINISH, .items = &item, .count = 1 };
 	assert_int_equal(fixture_run(f, &call.op), 0);
 	assert_int_equal(item.ret, 0);
@@ -65,9 +72,7 @@ void a_final_state_is_recorded_with_all_it_says(void **state)
 	assert_int_equal(got.op.ret, 0);
 	assert_int_equal(got.ret_task.state, TASK_FAILED);
 	assert_int_equal(got.ret_task.reason, REASON_EXCEPTION);
-	assert_int_equal(got.ret_task.attempt, 4);
-	assert_int_equal(got.ret_task.failures, 3);
-	assert_int_equal(got.ret_task.losses, 2);
+	assert_same_tally(&got.ret_task.tally, &full_tally);
 	assert_int_equal(got.ret_task.started_ms, 1500);
 	assert_int_equal(got.ret_task.finished_ms, 2500);
 	assert_int_equal(got.ret_task.finish_seq, item.ret_finish_seq);
@@ -125,10 +130,12 @@ void a_final_task_stays_as_it_is(void **state)
 	uint64_t first_seq;
 	assert_int_equal(finish_task(f, id, "first", &first_seq), 0);
 	struct task_result result = { .state = TASK_FAILED, .reason = REASON_CRASH };
-	struct store_finish_item items[4] = { { .task = id, .attempt = 9, .result = &result },
-					      { .task = other, .result = &result },
-					      { .task = other, .attempt = 9, .result = &result },
-					      { .task = id_of(9), .result = &result } };
+	struct store_finish_item items[4] = {
+		{ .task = id, .tally.attempt = 9, .result = &result },
+		{ .task = other, .result = &result },
+		{ .task = other, .tally.attempt = 9, .result = &result },
+		{ .task = id_of(9), .result = &result }
+	};
 	struct store_finish call = { .op.kind = STORE_FINISH, .items = items, .count = 4 };
 	assert_int_equal(fixture_run(f, &call.op), 0);
 	assert_int_equal(items[0].ret, FH_EFINAL);
@@ -138,7 +145,7 @@ void a_final_task_stays_as_it_is(void **state)
 	assert_int_equal(items[3].ret, FH_ENOTFOUND);
 	struct store_get_task got = get_task(f, id, ALL);
 	assert_int_equal(got.ret_task.state, TASK_COMPLETED);
-	assert_int_equal(got.ret_task.attempt, 1);
+	assert_int_equal(got.ret_task.tally.attempt, 1);
 	assert_int_equal(got.ret_task.finish_seq, first_seq);
 	assert_blob_equal(got.ret_result.value, "first");
 	store_op_release(&got.op);
@@ -188,14 +195,12 @@ static int retry_task(struct fixture *f, struct store_retry_item item)
 	return item.ret;
 }
 
-static void assert_attempts(struct fixture *f, struct fh_id id, uint32_t attempt, uint32_t failures,
-			    uint32_t losses, int64_t not_before_ms)
+static void assert_queued(struct fixture *f, struct fh_id id, struct task_tally tally,
+			  int64_t not_before_ms)
 {
 	struct store_get_task got = get_task(f, id, 0);
 	assert_int_equal(got.ret_task.state, TASK_QUEUED);
-	assert_int_equal(got.ret_task.attempt, attempt);
-	assert_int_equal(got.ret_task.failures, failures);
-	assert_int_equal(got.ret_task.losses, losses);
+	assert_same_tally(&got.ret_task.tally, &tally);
 	assert_int_equal(got.ret_task.not_before_ms, not_before_ms);
 	store_op_release(&got.op);
 }
@@ -209,20 +214,18 @@ void a_retry_counts_and_goes_back_to_its_lane(void **state)
 		ids[i] = add_in_group(f, none, false);
 	assert_claims(f, 2, 1000, ids, 2);
 	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = ids[0],
-								  .attempt = 3,
-								  .failures = 2,
-								  .losses = 1,
+								  .tally = full_tally,
 								  .release = true }),
 			 0);
-	assert_attempts(f, ids[0], 3, 2, 1, 0);
+	assert_queued(f, ids[0], full_tally, 0);
 	struct store_claim call = claim(f, 10, 1000);
 	assert_int_equal(call.ret_count, 2);
 	assert_id_equal(call.ret_tasks[0].id, ids[0]); /* in front of what was never claimed */
-	assert_int_equal(call.ret_tasks[0].attempt, 3);
+	assert_same_tally(&call.ret_tasks[0].tally, &full_tally);
 	assert_id_equal(call.ret_tasks[1].id, ids[2]);
 	store_op_release(&call.op);
 	fixture_restart(f);
-	assert_attempts(f, ids[0], 3, 2, 1, 0);
+	assert_queued(f, ids[0], full_tally, 0);
 }
 
 void a_retry_can_wait(void **state)
@@ -230,7 +233,7 @@ void a_retry_can_wait(void **state)
 	struct fixture *f = *state;
 	struct fh_id id = add_in_group(f, (struct fh_id){ { 0 } }, true);
 	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = id,
-								  .attempt = 1,
+								  .tally.attempt = 1,
 								  .not_before_ms = 5000,
 								  .release = true }),
 			 0);
@@ -242,26 +245,28 @@ void a_retry_can_wait(void **state)
 		fixture_restart(f);
 		assert_int_equal(f->recovery.next_due_ms, 5000);
 	}
-	assert_attempts(f, id, 1, 0, 0, 5000);
+	assert_queued(f, id, (struct task_tally){ .attempt = 1 }, 5000);
 	assert_claims(f, 10, 5000, &id, 1);
-	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = id, .attempt = 2 }), 0);
-	assert_attempts(f, id, 2, 0, 0, 0); /* at once again */
+	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = id, .tally.attempt = 2 }),
+			 0);
+	assert_queued(f, id, (struct task_tally){ .attempt = 2 }, 0); /* at once again */
 }
 
 void a_retry_can_stay_claimed(void **state)
 {
 	struct fixture *f = *state;
 	struct fh_id id = add_in_group(f, (struct fh_id){ { 0 } }, true);
-	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = id, .attempt = 1 }), 0);
+	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = id, .tally.attempt = 1 }),
+			 0);
 	assert_claims(f, 10, 9000, NULL, 0);
 	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = id,
-								  .attempt = 2,
+								  .tally.attempt = 2,
 								  .not_before_ms = 5000 }),
 			 0);
 	assert_claims(f, 10, 9000, NULL, 0);
 	fixture_restart(f);
 	assert_claims(f, 10, 9000, &id, 1);
-	assert_attempts(f, id, 2, 0, 0, 5000);
+	assert_queued(f, id, (struct task_tally){ .attempt = 2 }, 5000);
 }
 
 void a_retry_of_nothing_says_so(void **state)
@@ -269,13 +274,13 @@ void a_retry_of_nothing_says_so(void **state)
 	struct fixture *f = *state;
 	struct fh_id id = add_in_group(f, (struct fh_id){ { 0 } }, false);
 	assert_int_equal(finish_task(f, id, "v", NULL), 0);
-	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = id, .attempt = 5 }),
+	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = id, .tally.attempt = 5 }),
 			 FH_EFINAL);
 	assert_int_equal(retry_task(f, (struct store_retry_item){ .task = id_of(9) }),
 			 FH_ENOTFOUND);
 	struct store_get_task got = get_task(f, id, 0);
 	assert_int_equal(got.ret_task.state, TASK_COMPLETED);
-	assert_int_equal(got.ret_task.attempt, 1);
+	assert_int_equal(got.ret_task.tally.attempt, 1);
 	store_op_release(&got.op);
 }
 
@@ -295,7 +300,7 @@ void a_start_is_recorded(void **state)
 	struct store_claim call = claim(f, 10, 1000);
 	assert_int_equal(call.ret_count, 2);
 	assert_true(call.ret_tasks[0].started_once);
-	assert_int_equal(call.ret_tasks[0].attempt, 1);
+	assert_int_equal(call.ret_tasks[0].tally.attempt, 1);
 	assert_false(call.ret_tasks[1].started_once);
 	store_op_release(&call.op);
 	assert_int_equal(finish_task(f, waiting, "v", NULL), 0);
@@ -347,7 +352,7 @@ void a_claimed_task_is_not_cancelled_here(void **state)
 	struct fh_id id = add_in_group(f, (struct fh_id){ { 0 } }, false);
 	assert_claims(f, 1, 1000, &id, 1);
 	assert_int_equal(cancel(f, id).op.ret, FH_EBUSY);
-	assert_attempts(f, id, 0, 0, 0, 0);
+	assert_queued(f, id, (struct task_tally){ .attempt = 0 }, 0);
 	fixture_restart(f); /* nobody claims it any more */
 	assert_int_equal(cancel(f, id).op.ret, 0);
 }

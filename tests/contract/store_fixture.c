@@ -49,12 +49,12 @@ int fixture_open(struct fixture *f, struct fh_err *err)
 		return store_open_sqlite(f->dir, &config, &f->store, &f->recovery, err);
 	if (!f->store)
 		return store_open_mem(&config, &f->store, &f->recovery);
-	store_mem_restart(f->store, &config, &f->recovery);
-	return 0;
+	return store_mem_restart(f->store, &config, &f->recovery);
 }
 
 void fixture_close(struct fixture *f)
 {
+	store_recovery_release(&f->recovery);
 	if (f->kind == KIND_SQLITE)
 		store_close(&f->store);
 }
@@ -90,6 +90,7 @@ int fixture_setup(void **state)
 int fixture_teardown(void **state)
 {
 	struct fixture *f = *state;
+	store_recovery_release(&f->recovery);
 	store_close(&f->store);
 	if (f->kind == KIND_SQLITE)
 		remove_dir(f->dir);
@@ -202,7 +203,7 @@ int finish_task(struct fixture *f, struct fh_id id, const char *value, uint64_t 
 {
 	struct task_result result = { .state = TASK_COMPLETED, .finished_ms = 2000 };
 	result.value = value ? blob_copy(value, strlen(value)) : NULL;
-	struct store_finish_item item = { .task = id, .attempt = 1, .result = &result };
+	struct store_finish_item item = { .task = id, .tally.attempt = 1, .result = &result };
 	struct store_finish call = { .op.kind = STORE_FINISH, .items = &item, .count = 1 };
 	assert_int_equal(fixture_run(f, &call.op), 0);
 	blob_free(&result.value);
@@ -262,6 +263,16 @@ void assert_same_string(const char *a, const char *b)
 		assert_true(!a && !b);
 }
 
+void assert_same_tally(const struct task_tally *a, const struct task_tally *b)
+{
+	assert_int_equal(a->attempt, b->attempt);
+	assert_int_equal(a->failures, b->failures);
+	assert_int_equal(a->losses, b->losses);
+	assert_int_equal(a->strikes, b->strikes);
+	assert_id_equal(a->struck_by, b->struck_by);
+	assert_int_equal(a->struck_by_two, b->struck_by_two);
+}
+
 void assert_same_options(const struct task_options *a, const struct task_options *b)
 {
 	assert_int_equal(a->priority, b->priority);
@@ -276,5 +287,6 @@ void assert_same_options(const struct task_options *a, const struct task_options
 	assert_int_equal(a->not_before_ms, b->not_before_ms);
 	assert_int_equal(a->expires_at_ms, b->expires_at_ms);
 	assert_int_equal(a->at_most_once, b->at_most_once);
+	assert_same_string(a->needs, b->needs);
 	assert_same_string(a->tags, b->tags);
 }

@@ -81,6 +81,7 @@ void assert_mentions(const char *text, const char *word);
 void assert_id_equal(struct fh_id a, struct fh_id b);
 void assert_blob_equal(const struct blob *b, const char *text);
 void assert_same_string(const char *a, const char *b); /* NULL equals NULL only */
+void assert_same_tally(const struct task_tally *a, const struct task_tally *b);
 void assert_same_options(const struct task_options *a, const struct task_options *b);
 
 #endif

@@ -5,6 +5,10 @@
 
 #include "base/assert.h"
 
+const struct model_lane model_lanes[MODEL_LANES] = {
+	{ 0, "" }, { 0, "gpu" }, { 1, "" }, { 7, "big" }
+};
+
 struct model_task *model_task(struct model *m, struct fh_id id)
 {
 	for (unsigned i = 0; i < m->task_count; i++)
@@ -106,6 +110,20 @@ static int find_live(struct model *m, struct fh_id id, struct model_task **ret_t
 	return is_live(*ret_task) ? 0 : FH_EFINAL;
 }
 
+void model_take(struct model *m, const struct fh_id *ids, uint32_t count, int64_t now_ms,
+		struct model_ids *ret_ids)
+{
+	ret_ids->count = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		struct model_task *t = model_task(m, ids[i]);
+		if (!t || !is_live(t) || t->claimed || t->due_ms > now_ms)
+			continue;
+		t->due_ms = 0;
+		t->claimed = true;
+		ret_ids->ids[ret_ids->count++] = t->id;
+	}
+}
+
 int model_finish(struct model *m, struct fh_id id, enum task_state state, enum task_reason reason,
 		 int64_t now_ms, uint64_t result_size)
 {
@@ -133,9 +151,7 @@ int model_retry(struct model *m, const struct store_retry_item *item)
 	int ret = find_live(m, item->task, &t);
 	if (ret)
 		return ret;
-	t->attempt = item->attempt;
-	t->failures = item->failures;
-	t->losses = item->losses;
+	t->tally = item->tally;
 	t->not_before_ms = t->due_ms = item->not_before_ms;
 	t->claimed = t->claimed && !item->release;
 	return 0;

@@ -10,8 +10,15 @@ enum {
 	MODEL_GROUPS_MAX = 256,
 	MODEL_KEYS_MAX = 512,
 	MODEL_LANES = 4,
+	MODEL_WORKERS = 6,
 	MODEL_IDS_MAX = 64, /* in one answer */
 };
+
+/* Its lanes, by number. */
+extern const struct model_lane {
+	uint32_t account;
+	const char *class_key;
+} model_lanes[MODEL_LANES];
 
 struct model_task {
 	struct fh_id id, group;
@@ -21,7 +28,7 @@ struct model_task {
 	int64_t not_before_ms, expires_at_ms, finished_ms;
 	enum task_state state;
 	enum task_reason reason;
-	uint32_t attempt, failures, losses;
+	struct task_tally tally;
 	bool started_once, claimed;
 	uint64_t payload_size, result_size, finish_seq;
 	bool purged; /* the result is gone */
@@ -47,6 +54,7 @@ struct model {
 	struct model_group groups[MODEL_GROUPS_MAX];
 	struct model_key keys[MODEL_KEYS_MAX];
 	unsigned task_count, group_count, key_count;
+	bool workers[MODEL_WORKERS]; /* noted */
 	uint64_t finish_seq;
 };
 
@@ -66,6 +74,8 @@ void model_put_group(struct model *m, struct fh_id id, int64_t now_ms);
 void model_add(struct model *m, const struct model_task *task);
 void model_claim(struct model *m, unsigned lane, uint32_t max_count, uint64_t max_bytes,
 		 int64_t now_ms, struct model_ids *ret_ids, struct model_task **ret_next);
+void model_take(struct model *m, const struct fh_id *ids, uint32_t count, int64_t now_ms,
+		struct model_ids *ret_ids);
 int model_finish(struct model *m, struct fh_id id, enum task_state state, enum task_reason reason,
 		 int64_t now_ms, uint64_t result_size);
 int model_retry(struct model *m, const struct store_retry_item *item);

@@ -14,11 +14,6 @@
 
 enum { BATCH_MAX = 8, PAYLOADS = 10 };
 
-static const struct {
-	uint32_t account;
-	const char *class_key;
-} lanes[MODEL_LANES] = { { 0, "" }, { 0, "gpu" }, { 1, "" }, { 7, "big" } };
-
 struct world {
 	struct fixture *f;
 	struct model *m;
@@ -63,7 +58,7 @@ static void make_task(struct world *w, struct step *s, unsigned i, struct fh_id 
 	*t = (struct task_rec){ .id = new_id(w->f),
 				.function_id = id_of(1),
 				.group_id = group,
-				.account = lanes[lane].account,
+				.account = model_lanes[lane].account,
 				.options = TASK_OPTIONS_DEFAULT,
 				.created_ms = w->now_ms,
 				.payload = w->payloads[size] };
@@ -73,7 +68,7 @@ static void make_task(struct world *w, struct step *s, unsigned i, struct fh_id 
 	if (draw(w, 4) == 0)
 		t->options.expires_at_ms = w->now_ms + draw(w, 300);
 	s->items[i] = (struct store_submit_item){ .task = t,
-						  .class_key = lanes[lane].class_key,
+						  .class_key = model_lanes[lane].class_key,
 						  .claim = draw(w, 4) == 0 };
 	int64_t due = t->not_before_ms > w->now_ms ? t->not_before_ms : 0;
 	const struct model_task model = { .id = t->id,
@@ -123,8 +118,8 @@ static void make_claim(struct world *w, struct step *s)
 {
 	unsigned lane = draw(w, MODEL_LANES);
 	s->claim = (struct store_claim){ .op.kind = STORE_CLAIM,
-					 .account = lanes[lane].account,
-					 .class_key = lanes[lane].class_key,
+					 .account = model_lanes[lane].account,
+					 .class_key = model_lanes[lane].class_key,
 					 .max_count = draw(w, 8),
 					 .max_bytes = draw(w, 40),
 					 .now_ms = w->now_ms };
@@ -135,6 +130,28 @@ static void make_claim(struct world *w, struct step *s)
 	if (next)
 		s->task = *next;
 	s->next_ms = model_next_due_ms(w->m);
+}
+
+static void make_take(struct world *w, struct step *s)
+{
+	s->take = (struct store_take){ .op.kind = STORE_TAKE,
+				       .tasks = s->ids,
+				       .count = draw(w, ITEMS_MAX + 1),
+				       .now_ms = w->now_ms };
+	for (unsigned i = 0; i < s->take.count; i++)
+		s->ids[i] = draw_task(w);
+	model_take(w->m, s->ids, s->take.count, w->now_ms, &s->expected);
+	for (unsigned i = 0; i < s->expected.count; i++)
+		s->lanes[i] = model_task(w->m, s->expected.ids[i])->lane;
+}
+
+static void make_worker(struct world *w, struct step *s)
+{
+	unsigned i = draw(w, MODEL_WORKERS);
+	s->worker = (struct store_note_worker){ .op.kind = STORE_NOTE_WORKER,
+						.instance = id_of((uint8_t)(i + 1)),
+						.present = draw(w, 2) == 0 };
+	w->m->workers[i] = s->worker.present;
 }
 
 static void make_unclaim(struct world *w, struct step *s)
@@ -150,6 +167,18 @@ static void make_unclaim(struct world *w, struct step *s)
 	}
 }
 
+static struct task_tally draw_tally(struct world *w)
+{
+	struct task_tally tally = { .attempt = draw(w, 9),
+				    .failures = draw(w, 9),
+				    .losses = draw(w, 9) };
+	tally.strikes = draw(w, 3);
+	if (tally.strikes)
+		tally.struck_by = id_of((uint8_t)(1 + draw(w, 3)));
+	tally.struck_by_two = tally.strikes == 2;
+	return tally;
+}
+
 static void make_finish(struct world *w, struct step *s)
 {
 	s->finish = (struct store_finish){ .op.kind = STORE_FINISH,
@@ -163,18 +192,13 @@ static void make_finish(struct world *w, struct step *s)
 					   .value = w->payloads[draw(w, PAYLOADS)],
 					   .finished_ms = w->now_ms };
 		s->ends[i] = (struct store_finish_item){ .task = draw_task(w),
-							 .attempt = draw(w, 9),
-							 .failures = draw(w, 9),
-							 .losses = draw(w, 9),
+							 .tally = draw_tally(w),
 							 .result = r };
 		s->rets[i] = model_finish(w->m, s->ends[i].task, r->state, r->reason, w->now_ms,
 					  r->value->len);
 		if (s->rets[i])
 			continue;
-		struct model_task *t = model_task(w->m, s->ends[i].task);
-		t->attempt = s->ends[i].attempt;
-		t->failures = s->ends[i].failures;
-		t->losses = s->ends[i].losses;
+		model_task(w->m, s->ends[i].task)->tally = s->ends[i].tally;
 	}
 }
 
@@ -186,9 +210,7 @@ static void make_retry(struct world *w, struct step *s)
 	for (unsigned i = 0; i < s->retry.count; i++) {
 		s->retries[i] = (struct store_retry_item){
 			.task = draw_task(w),
-			.attempt = draw(w, 9),
-			.failures = draw(w, 9),
-			.losses = draw(w, 9),
+			.tally = draw_tally(w),
 			.not_before_ms = draw(w, 2) ? w->now_ms + draw(w, 100) : 0,
 			.release = draw(w, 2) == 0,
 		};
@@ -205,7 +227,7 @@ static void make_start(struct world *w, struct step *s)
 	s->ret = !t ? FH_ENOTFOUND : t->state != TASK_QUEUED ? FH_EFINAL : 0;
 	if (s->ret)
 		return;
-	t->attempt = s->start.attempt;
+	t->tally.attempt = s->start.attempt;
 	t->started_once = true;
 }
 
@@ -282,6 +304,7 @@ static void make_step(struct world *w, struct step *s)
 		make_submit, make_submit, make_submit,	make_claim, make_claim, make_claim,
 		make_finish, make_finish, make_unclaim, make_retry, make_start, make_cancel,
 		make_expire, make_purge,  make_get,	make_get,   make_list,	make_stats,
+		make_take,   make_take,	  make_worker,
 	};
 	memset(s, 0, sizeof *s);
 	makers[draw(w, sizeof makers / sizeof *makers)](w, s);
@@ -302,6 +325,15 @@ static void run_batch(struct world *w)
 	}
 }
 
+static void check_workers(const struct world *w)
+{
+	uint32_t count = 0;
+	for (unsigned i = 0; i < MODEL_WORKERS; i++)
+		if (w->m->workers[i])
+			assert_id_equal(w->f->recovery.workers[count++], id_of((uint8_t)(i + 1)));
+	assert_int_equal(w->f->recovery.worker_count, count);
+}
+
 static void restart(struct world *w)
 {
 	uint64_t bytes;
@@ -310,6 +342,7 @@ static void restart(struct world *w)
 	assert_int_equal(w->f->recovery.live, model_count(w->m, TASK_QUEUED, &bytes));
 	assert_int_equal(w->f->recovery.live_bytes, bytes);
 	assert_int_equal(w->f->recovery.next_due_ms, model_next_due_ms(w->m));
+	check_workers(w);
 }
 
 void random_calls_agree_with_a_model(void **state)

@@ -166,7 +166,7 @@ static struct fh_id add_finished_at(struct fixture *f, int64_t ms)
 {
 	struct fh_id id = add_in_group(f, none);
 	struct task_result result = { .state = TASK_COMPLETED, .finished_ms = ms };
-	struct store_finish_item item = { .task = id, .attempt = 1, .result = &result };
+	struct store_finish_item item = { .task = id, .tally.attempt = 1, .result = &result };
 	struct store_finish call = { .op.kind = STORE_FINISH, .items = &item, .count = 1 };
 	assert_int_equal(fixture_run(f, &call.op), 0);
 	return id;

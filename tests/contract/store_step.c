@@ -9,9 +9,7 @@ static void check_task(const struct task_rec *t, const struct model_task *m)
 	assert_id_equal(t->group_id, m->group);
 	assert_int_equal(t->state, m->state);
 	assert_int_equal(t->reason, m->reason);
-	assert_int_equal(t->attempt, m->attempt);
-	assert_int_equal(t->failures, m->failures);
-	assert_int_equal(t->losses, m->losses);
+	assert_same_tally(&t->tally, &m->tally);
 	assert_int_equal(t->started_once, m->started_once);
 	assert_int_equal(t->not_before_ms, m->not_before_ms);
 	assert_int_equal(t->options.priority, m->priority);
@@ -33,6 +31,18 @@ static void check_claim(const struct step *s)
 	assert_int_equal(s->claim.ret_more, s->more);
 	assert_int_equal(s->claim.ret_more_priority, s->more ? s->task.priority : 0);
 	assert_int_equal(s->claim.ret_next_due_ms, s->next_ms);
+}
+
+static void check_take(const struct step *s)
+{
+	assert_int_equal(s->take.ret_count, s->expected.count);
+	for (unsigned i = 0; i < s->expected.count; i++) {
+		const struct task_rec *t = &s->take.ret_tasks[i];
+		assert_id_equal(t->id, s->expected.ids[i]);
+		assert_int_equal(t->payload->len, t->payload_size);
+		assert_int_equal(t->account, model_lanes[s->lanes[i]].account);
+		assert_string_equal(s->take.ret_class_keys[i], model_lanes[s->lanes[i]].class_key);
+	}
 }
 
 static void check_list(const struct step *s)
@@ -84,6 +94,8 @@ void step_check(const struct step *s)
 		return;
 	if (s->op.kind == STORE_CLAIM)
 		check_claim(s);
+	if (s->op.kind == STORE_TAKE)
+		check_take(s);
 	if (s->op.kind == STORE_LIST_FINISHED)
 		check_list(s);
 	if (s->op.kind == STORE_EXPIRE)

@@ -12,10 +12,12 @@ struct step {
 		struct store_op op;
 		struct store_submit submit;
 		struct store_claim claim;
+		struct store_take take;
 		struct store_unclaim unclaim;
 		struct store_finish finish;
 		struct store_retry retry;
 		struct store_start start;
+		struct store_note_worker worker;
 		struct store_cancel cancel;
 		struct store_expire expire;
 		struct store_purge purge;
@@ -34,7 +36,8 @@ struct step {
 	char key_text[16];
 	int ret, rets[ITEMS_MAX];
 	struct model_ids expected;
-	struct model_task task; /* the one that the answer is about */
+	unsigned lanes[ITEMS_MAX]; /* of what is taken */
+	struct model_task task;	   /* the one that the answer is about */
 	struct model_group counts;
 	bool more;
 	int64_t next_ms;

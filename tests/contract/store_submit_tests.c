@@ -61,6 +61,7 @@ void a_function_is_found_by_id_and_by_name(void **state)
 	first.defaults.retries = 3;
 	first.defaults.priority = -7;
 	first.defaults.expires_at_ms = 99;
+	first.defaults.needs = (char *)(uintptr_t) "gpu=1";
 	first.defaults.tags = (char *)(uintptr_t) "{\"a\":1}";
 	struct store_put_function put;
 	assert_int_equal(put_function(f, &first, &put), 0);
@@ -158,6 +159,8 @@ void a_task_comes_back_as_it_was_submitted(void **state)
 	const struct function_rec function = new_function(f, "named", 1);
 	struct store_put_function put;
 	assert_int_equal(put_function(f, &function, &put), 0);
+	char needs[TASK_NEEDS_MAX + 1] = { 0 };
+	memset(needs, 'n', TASK_NEEDS_MAX);
 	struct task_rec t = new_task(f);
 	t.function_id = function.id;
 	t.group_id = add_group(f);
@@ -174,6 +177,7 @@ void a_task_comes_back_as_it_was_submitted(void **state)
 					   .not_before_ms = 5000,
 					   .expires_at_ms = 6000,
 					   .at_most_once = true,
+					   .needs = needs,
 					   .tags = (char *)(uintptr_t) "{\"k\":\"v\"}" };
 	assert_int_equal(submit_tasks(f, &t, 1, false), 0);
 	struct store_get_task call = get_task(f, t.id, STORE_WANT_RESULT | STORE_WANT_LOGS);
@@ -187,7 +191,7 @@ void a_task_comes_back_as_it_was_submitted(void **state)
 	assert_same_options(&got->options, &t.options);
 	assert_int_equal(got->state, TASK_QUEUED);
 	assert_int_equal(got->reason, REASON_NONE);
-	assert_int_equal(got->attempt + got->failures + got->losses, 0);
+	assert_same_tally(&got->tally, &(struct task_tally){ 0 });
 	assert_false(got->started_once);
 	assert_int_equal(got->created_ms, 1000);
 	assert_int_equal(got->not_before_ms, 5000);

@@ -52,6 +52,15 @@
 	X(a_waiting_task_is_cancelled)                         \
 	X(a_claimed_task_is_not_cancelled_here)                \
 	X(a_final_task_is_not_cancelled)                       \
+	/* store_fleet_tests.c */                              \
+	X(named_tasks_are_taken_in_the_order_of_their_names)   \
+	X(what_cannot_be_taken_is_left_out)                    \
+	X(a_taken_task_comes_with_all_that_is_known_of_it)     \
+	X(a_delayed_task_is_taken_once_it_is_due)              \
+	X(workers_are_remembered_until_they_are_forgotten)     \
+	X(a_worker_too_many_is_refused)                        \
+	X(a_lane_too_many_is_refused)                          \
+	X(a_lane_without_tasks_makes_room_for_another)         \
 	/* store_read_tests.c */                               \
 	X(tasks_are_read_in_the_order_asked_for)               \
 	X(tasks_are_read_up_to_a_size)                         \

@@ -58,6 +58,7 @@ static void torture_submit(struct fixture *f, struct fh_id function, struct fh_i
 		tasks[i].group_id = group.id;
 		tasks[i].options.tags = text("{\"t\":1}");
 		tasks[i].options.retry_classes = text("a.B");
+		tasks[i].options.needs = text("gpu=1");
 		tasks[i].options.expires_at_ms = 9000;
 		tasks[i].not_before_ms = i % 2 ? 0 : 2000;
 		items[i] = (struct store_submit_item){ .task = &tasks[i],
@@ -155,6 +156,43 @@ static void torture_group(struct fixture *f)
 	store_op_release(&get.op);
 }
 
+/* Those that are delayed and nobody has claimed: 2, 6, 10 ... in order, whatever was tried before.
+ */
+static void torture_take(struct fixture *f, const struct fh_id *ids)
+{
+	struct fh_id expected[5];
+	struct store_take call = {
+		.op.kind = STORE_TAKE, .tasks = ids, .count = 20, .now_ms = 2000
+	};
+	struct store_unclaim back = { .op.kind = STORE_UNCLAIM, .tasks = expected, .count = 5 };
+	remember(f);
+	torture(f, &call.op, counts_are_the_same);
+	assert_int_equal(call.op.ret, 0);
+	assert_int_equal(call.ret_count, 5);
+	for (unsigned i = 0; i < 5; i++) {
+		expected[i] = ids[4 * i + 2];
+		assert_id_equal(call.ret_tasks[i].id, expected[i]);
+		assert_string_equal(call.ret_class_keys[i], "other");
+	}
+	store_op_release(&call.op);
+	assert_int_equal(fixture_run(f, &back.op), 0);
+}
+
+static void no_worker_is_noted(struct fixture *f)
+{
+	fixture_restart(f);
+	assert_int_equal(f->recovery.worker_count, 0);
+}
+
+static void torture_worker(struct fixture *f)
+{
+	struct store_note_worker call = { .op.kind = STORE_NOTE_WORKER,
+					  .instance = id_of(1),
+					  .present = true };
+	torture(f, &call.op, no_worker_is_noted);
+	assert_int_equal(call.op.ret, 0);
+}
+
 void a_call_without_memory_changes_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -166,8 +204,10 @@ void a_call_without_memory_changes_nothing(void **state)
 					 .defaults = TASK_OPTIONS_DEFAULT };
 	function.defaults.tags = text("{}");
 	function.defaults.retry_classes = text("c.D");
+	function.defaults.needs = text("gpu=1");
 	torture_function(f, &function);
 	torture_group(f);
+	torture_worker(f);
 	torture_submit(f, function.id, ids);
 	/* Of lane (0, ""): 1, 3, 5 ... in order, whatever was tried before. */
 	struct store_claim claims = { .op.kind = STORE_CLAIM,
@@ -180,6 +220,7 @@ void a_call_without_memory_changes_nothing(void **state)
 	for (unsigned i = 0; i < 10; i++)
 		assert_id_equal(claims.ret_tasks[i].id, ids[2 * i + 1]);
 	store_op_release(&claims.op);
+	torture_take(f, ids);
 	torture_finish(f, ids[1]);
 	struct store_expire expire = { .op.kind = STORE_EXPIRE, .now_ms = 9000, .max = 100 };
 	torture(f, &expire.op, counts_are_the_same);

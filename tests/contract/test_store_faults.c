@@ -8,8 +8,9 @@
 
 #include "fault_vfs.h"
 #include "store_fixture.h"
+#include "store_older.h"
 
-enum { ROUNDS = 6, TASKS = 4 };
+enum { ROUNDS = 6, TASKS = 4, WORKERS = 3 };
 
 /* What a run was told. */
 struct run {
@@ -18,8 +19,20 @@ struct run {
 	struct fh_id finished[ROUNDS];
 	uint64_t finish_seqs[ROUNDS];
 	unsigned finished_count;
+	enum { FORGOTTEN, NOTED, EITHER } workers[WORKERS];
 	bool opened, failed;
 };
+
+/* What becomes of the workers, round by round. */
+static const struct {
+	unsigned worker;
+	bool present;
+} notes[ROUNDS] = {
+	{ 0, true }, { 1, true }, { 0, false }, { 2, true }, { 1, false }, { 0, true }
+};
+
+/* A scenario begins with nothing, or with a database of an older version. */
+enum start { START_EMPTY, START_OLDER };
 
 /* Like fixture_run(), but the store may fail: false. */
 static bool run_call(struct fixture *f, struct store_op *op)
@@ -71,6 +84,19 @@ static bool finish_one(struct fixture *f, struct run *r, unsigned round)
 	return true;
 }
 
+static bool note_one(struct fixture *f, struct run *r, unsigned round)
+{
+	unsigned i = notes[round].worker;
+	struct store_note_worker call = { .op.kind = STORE_NOTE_WORKER,
+					  .instance = id_of((uint8_t)(i + 1)),
+					  .present = notes[round].present };
+	r->workers[i] = EITHER;
+	if (!run_call(f, &call.op))
+		return false;
+	r->workers[i] = call.present ? NOTED : FORGOTTEN;
+	return true;
+}
+
 /* Opens a new store, works, closes it. */
 static void scenario(struct fixture *f, struct run *r, struct blob *payload)
 {
@@ -84,7 +110,8 @@ static void scenario(struct fixture *f, struct run *r, struct blob *payload)
 	}
 	r->opened = true;
 	for (unsigned round = 0; round < ROUNDS && !r->failed; round++)
-		r->failed = !submit_some(f, r, payload) || !finish_one(f, r, round);
+		r->failed = !submit_some(f, r, payload) || !note_one(f, r, round) ||
+			    !finish_one(f, r, round);
 	if (r->failed) {
 		struct store_stats late = { .op.kind = STORE_STATS };
 		assert_false(run_call(f, &late.op)); /* for good */
@@ -92,11 +119,35 @@ static void scenario(struct fixture *f, struct run *r, struct blob *payload)
 	fixture_close(f);
 }
 
-static void assert_said_is_true(struct fixture *f, const struct run *r)
+static bool remembers(const struct fixture *f, unsigned worker)
+{
+	for (uint32_t i = 0; i < f->recovery.worker_count; i++)
+		if (fh_id_equal(f->recovery.workers[i], id_of((uint8_t)(worker + 1))))
+			return true;
+	return false;
+}
+
+/* What the older version has left is there. */
+static void assert_older_is_kept(struct fixture *f)
+{
+	struct store_get_task got = get_task(f, id_of(12), STORE_WANT_RESULT);
+	assert_int_equal(got.ret_task.account, 7);
+	assert_blob_equal(got.ret_result.value, "v");
+	store_op_release(&got.op);
+	got = get_task(f, id_of(10), 0);
+	assert_int_equal(got.ret_task.tally.attempt, 2);
+	store_op_release(&got.op);
+}
+
+static void assert_said_is_true(struct fixture *f, const struct run *r, enum start start)
 {
 	struct fh_err err = { "" };
 	if (fixture_open(f, &err))
 		fail_msg("%s", err.text);
+	if (start == START_OLDER)
+		assert_older_is_kept(f);
+	for (unsigned i = 0; i < WORKERS; i++)
+		assert_true(r->workers[i] == EITHER || remembers(f, i) == (r->workers[i] == NOTED));
 	for (unsigned i = 0; i < r->submitted_count; i++) {
 		struct store_get_task got = get_task(f, r->submitted[i], 0);
 		assert_int_equal(got.op.ret, 0);
@@ -110,15 +161,21 @@ static void assert_said_is_true(struct fixture *f, const struct run *r)
 		store_op_release(&got.op);
 	}
 	struct store_stats s = stats(f);
-	assert_in_range(s.ret_counts[TASK_COMPLETED], r->finished_count, r->finished_count + 1);
+	uint64_t finished = r->finished_count + (start == START_OLDER);
+	assert_in_range(s.ret_counts[TASK_COMPLETED], finished, finished + 1);
 	fixture_close(f);
 }
 
 /* One run in a folder of its own. Returns how many operations it had. */
-static uint64_t attempt(struct fixture *f, struct blob *payload, enum fault fault, uint64_t n)
+static uint64_t attempt(struct fixture *f, enum start start, struct blob *payload, enum fault fault,
+			uint64_t n)
 {
 	struct run r;
+	char path[128];
 	make_dir(f->dir);
+	(void)snprintf(path, sizeof path, "%s/farhand.db", f->dir);
+	if (start == START_OLDER)
+		make_older_database(path);
 	fault_vfs_plan(fault, n);
 	scenario(f, &r, payload);
 	uint64_t count = fault_vfs_count();
@@ -132,19 +189,20 @@ static uint64_t attempt(struct fixture *f, struct blob *payload, enum fault faul
 		assert_false(r.failed);
 	if (r.opened && r.finished_count < ROUNDS)
 		assert_true(r.failed && happened);
-	assert_said_is_true(f, &r);
+	assert_said_is_true(f, &r, start);
 	remove_dir(f->dir);
 	return count;
 }
 
 /* At most `runs` of them, evenly spread. */
-static void go_through(struct fixture *f, struct blob *payload, enum fault fault, uint64_t runs)
+static void go_through(struct fixture *f, enum start start, struct blob *payload, enum fault fault,
+		       uint64_t runs)
 {
-	uint64_t count = attempt(f, payload, FAULT_NONE, 0);
+	uint64_t count = attempt(f, start, payload, FAULT_NONE, 0);
 	uint64_t step = count <= runs ? 1 : count / runs;
 	assert_true(count > 50);
 	for (uint64_t n = 1; n <= count; n += step)
-		(void)attempt(f, payload, fault, n);
+		(void)attempt(f, start, payload, fault, n);
 	print_message("%llu operations, one in %llu tried\n", (unsigned long long)count,
 		      (unsigned long long)step);
 }
@@ -170,19 +228,19 @@ static int teardown(void **state)
 static void an_io_error_loses_nothing_that_was_said(void **state)
 {
 	struct fixture *f = *state;
-	go_through(f, f->payload, FAULT_ERROR, 1000);
+	go_through(f, START_EMPTY, f->payload, FAULT_ERROR, 1000);
 }
 
 static void a_full_disk_loses_nothing_that_was_said(void **state)
 {
 	struct fixture *f = *state;
-	go_through(f, f->payload, FAULT_FULL, 1000);
+	go_through(f, START_EMPTY, f->payload, FAULT_FULL, 1000);
 }
 
 static void a_power_cut_loses_nothing_that_was_said(void **state)
 {
 	struct fixture *f = *state;
-	go_through(f, f->payload, FAULT_CUT, 1000);
+	go_through(f, START_EMPTY, f->payload, FAULT_CUT, 1000);
 }
 
 /* Payloads so large that the log is moved into the database while the store serves. */
@@ -192,9 +250,16 @@ static void a_power_cut_in_a_checkpoint_loses_nothing(void **state)
 	struct blob *big = blob_new(1 << 20);
 	assert_non_null(big);
 	memset(big->data, 'x', big->len);
-	go_through(f, big, FAULT_CUT, 10);
-	go_through(f, big, FAULT_ERROR, 10);
+	go_through(f, START_EMPTY, big, FAULT_CUT, 10);
+	go_through(f, START_EMPTY, big, FAULT_ERROR, 10);
 	blob_free(&big);
+}
+
+static void a_fault_in_a_migration_loses_nothing(void **state)
+{
+	struct fixture *f = *state;
+	go_through(f, START_OLDER, f->payload, FAULT_CUT, 200);
+	go_through(f, START_OLDER, f->payload, FAULT_ERROR, 200);
 }
 
 int main(void)
@@ -207,6 +272,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_power_cut_loses_nothing_that_was_said, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_power_cut_in_a_checkpoint_loses_nothing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_fault_in_a_migration_loses_nothing, setup,
 						teardown),
 	};
 	/* What is durable is decided here and not by the disk: memory is faster. */

@@ -1,6 +1,7 @@
 /* The memory store's second face: commits by hand, and a crash of its process. */
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "store/store_mem.h"
 #include "store_fixture.h"
 
@@ -79,6 +80,25 @@ static void what_a_dead_process_has_read_is_released(void **state)
 	assert_int_equal(f->recovery.lanes[0].ready, 1);
 }
 
+static void a_start_without_memory_can_be_tried_again(void **state)
+{
+	struct fixture *f = *state;
+	struct store_note_worker note = { .op.kind = STORE_NOTE_WORKER,
+					  .instance = id_of(1),
+					  .present = true };
+	struct fh_err err;
+	assert_int_equal(fixture_run(f, &note.op), 0);
+	uint32_t generation = f->recovery.generation;
+	fixture_close(f);
+	fh_mem_fail_after(1);
+	assert_int_equal(fixture_open(f, &err), FH_ENOMEM);
+	fh_mem_fail_after(0);
+	assert_int_equal(fixture_open(f, &err), 0);
+	assert_int_equal(f->recovery.generation, generation + 1);
+	assert_int_equal(f->recovery.worker_count, 1);
+	assert_id_equal(f->recovery.workers[0], note.instance);
+}
+
 #define TEST(name)                                                                      \
 	cmocka_unit_test_prestate_setup_teardown(name, fixture_setup, fixture_teardown, \
 						 (void *)(uintptr_t)KIND_MEM)
@@ -89,6 +109,7 @@ int main(void)
 		TEST(nothing_is_committed_by_itself),
 		TEST(a_crash_loses_what_is_not_committed),
 		TEST(what_a_dead_process_has_read_is_released),
+		TEST(a_start_without_memory_can_be_tried_again),
 	};
 	return cmocka_run_group_tests_name("store_mem", tests, NULL, NULL);
 }

@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/sqlite_schema.h"
 #include "store_fixture.h"
+#include "store_older.h"
 
 /* Opens the fixture's folder, which must be refused like this. */
 static void assert_refused(struct fixture *f, int code, const char *why)
@@ -134,8 +136,49 @@ static void a_newer_database_is_refused(void **state)
 	fixture_close(f);
 	tamper(f, "PRAGMA user_version = 99");
 	assert_refused_untouched(f, FH_EVERSION, "a newer Farhand");
-	tamper(f, "PRAGMA user_version = 1");
+	char sql[64];
+	(void)snprintf(sql, sizeof sql, "PRAGMA user_version = %zu", schema_step_count);
+	tamper(f, sql);
 	fixture_restart(f);
+}
+
+static void an_older_database_is_served(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	fixture_close(f);
+	path_in(f, "farhand.db", path);
+	assert_int_equal(unlink(path), 0);
+	make_older_database(path);
+	fixture_restart(f);
+	assert_int_equal(f->recovery.generation, 42);
+	assert_int_equal(f->recovery.live, 2);
+	assert_int_equal(f->recovery.lane_count, 2);
+	assert_int_equal(f->recovery.worker_count, 0);
+	const struct fh_id ids[] = { id_of(10), id_of(11), id_of(12) };
+	struct store_take take = { .op.kind = STORE_TAKE, .tasks = ids, .count = 3, .now_ms = 9 };
+	assert_int_equal(fixture_run(f, &take.op), 0);
+	assert_int_equal(take.ret_count, 2);
+	const struct task_rec *ready = &take.ret_tasks[0], *delayed = &take.ret_tasks[1];
+	assert_same_tally(&ready->tally,
+			  &(struct task_tally){ .attempt = 2, .failures = 1, .losses = 1 });
+	assert_int_equal(ready->options.priority, 5);
+	assert_int_equal(ready->options.retries, 3);
+	assert_string_equal(ready->options.retry_classes, "a.B");
+	assert_string_equal(ready->options.tags, "{}");
+	assert_null(ready->options.needs);
+	assert_blob_equal(ready->payload, "\1");
+	assert_int_equal(delayed->account, 7);
+	assert_true(delayed->started_once && delayed->options.at_most_once);
+	assert_string_equal(take.ret_class_keys[1], "old");
+	store_op_release(&take.op);
+	struct store_get_task got = get_task(f, ids[2], STORE_WANT_RESULT);
+	assert_int_equal(got.ret_task.account, 7);
+	assert_blob_equal(got.ret_result.value, "v");
+	store_op_release(&got.op);
+	assert_int_equal(finish_task(f, ids[0], "v", NULL), 0);
+	fixture_restart(f);
+	assert_int_equal(f->recovery.live, 1);
 }
 
 static void a_foreign_database_is_refused(void **state)
@@ -191,6 +234,26 @@ static void a_counter_that_disagrees_is_damage(void **state)
 	assert_refused(f, FH_EIO, "counters are missing");
 }
 
+static void nonsense_about_lanes_and_workers_is_damage(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const damages[][2] = {
+		{ "INSERT INTO workers VALUES (x'00')", "DELETE FROM workers" },
+		{ "INSERT INTO lanes VALUES (2, 0, '')", "DELETE FROM lanes" },
+		{ "INSERT INTO lanes VALUES (1, 0, printf('%.256c', 'x'))", "DELETE FROM lanes" },
+		{ "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 65)"
+		  " INSERT INTO lanes SELECT i, i, '' FROM n",
+		  "DELETE FROM lanes WHERE no > 64" },
+	};
+	for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+		fixture_close(f);
+		tamper(f, damages[i][0]);
+		assert_refused(f, FH_EIO, "damaged");
+		tamper(f, damages[i][1]);
+		fixture_restart(f);
+	}
+}
+
 /* Waits for the failure, which must name the file and this reason. */
 static void assert_fails(struct fixture *f, const char *why)
 {
@@ -202,14 +265,37 @@ static void assert_fails(struct fixture *f, const char *why)
 	assert_mentions(store_failure(f->store), why);
 }
 
+/* A task that no counter knows of cannot end: what is counted would be less than nothing. */
+static void a_task_that_was_not_counted_ends_the_store(void **state)
+{
+	struct fixture *f = *state;
+	static const char *const damages[] = { "UPDATE tasks SET payload_size = 8",
+					       "UPDATE tasks SET payload_size = 7, ready = NULL;"
+					       "UPDATE server SET queued = 0" };
+	const struct task_result result = { .state = TASK_COMPLETED };
+	struct task_rec t = new_task(f);
+	struct store_finish_item item = { .task = t.id, .result = &result };
+	struct store_finish call = { .op.kind = STORE_FINISH, .items = &item, .count = 1 };
+	add_task(f, &t);
+	for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+		fixture_close(f);
+		tamper(f, damages[i]);
+		fixture_restart(f);
+		fixture_submit(f, &call.op);
+		assert_fails(f, "damaged");
+	}
+}
+
 static void nonsense_in_a_row_ends_the_store(void **state)
 {
 	struct fixture *f = *state;
-	static const char *const damages[] = { "UPDATE tasks SET state = 77",
-					       "UPDATE tasks SET attempt = -1",
-					       "UPDATE tasks SET lane = 9",
-					       "UPDATE tasks SET options = 'retries=x'",
-					       "UPDATE tasks SET group_id = x'00'" };
+	static const char *const damages[] = {
+		"UPDATE tasks SET state = 77",	      "UPDATE tasks SET attempt = -1",
+		"UPDATE tasks SET lane = 9",	      "UPDATE tasks SET options = 'retries=x'",
+		"UPDATE tasks SET account = -1",      "UPDATE tasks SET strikes = 4294967296",
+		"UPDATE tasks SET struck_by = x'00'", "UPDATE tasks SET struck_by_two = 2",
+		"UPDATE tasks SET group_id = x'00'"
+	};
 	struct task_rec t = new_task(f);
 	add_task(f, &t);
 	for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
@@ -294,6 +380,8 @@ static void an_opening_without_memory_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
 	struct fh_err err;
+	struct store_note_worker note = { .op.kind = STORE_NOTE_WORKER, .present = true };
+	assert_int_equal(fixture_run(f, &note.op), 0);
 	fixture_close(f);
 	for (unsigned n = 1;; n++) {
 		fh_mem_fail_after(n);
@@ -305,6 +393,7 @@ static void an_opening_without_memory_leaves_nothing(void **state)
 		assert_mentions(err.text, "memory");
 		assert_in_range(n, 1, 100);
 	}
+	assert_int_equal(f->recovery.worker_count, 1);
 }
 
 /* Whoever asks for many large results at once gets them in order, and not all in memory at once: a
@@ -315,7 +404,7 @@ static void large_reads_come_in_portions(void **state)
 	struct fixture *f = *state;
 	struct task_rec t = new_task(f);
 	struct task_result result = { .state = TASK_COMPLETED, .finished_ms = 2000 };
-	struct store_finish_item item = { .task = t.id, .attempt = 1, .result = &result };
+	struct store_finish_item item = { .task = t.id, .tally.attempt = 1, .result = &result };
 	struct store_finish finish = { .op.kind = STORE_FINISH, .items = &item, .count = 1 };
 	struct store_get_task reads[READS] = { 0 };
 	add_task(f, &t);
@@ -361,6 +450,9 @@ int main(void)
 		TEST(what_is_no_database_is_refused),
 		TEST(a_damaged_database_is_refused),
 		TEST(a_counter_that_disagrees_is_damage),
+		TEST(nonsense_about_lanes_and_workers_is_damage),
+		TEST(an_older_database_is_served),
+		TEST(a_task_that_was_not_counted_ends_the_store),
 		TEST(nonsense_in_a_row_ends_the_store),
 		TEST(a_missing_row_ends_the_store),
 		TEST(a_removed_file_ends_the_store),

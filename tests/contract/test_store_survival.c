@@ -52,7 +52,7 @@ static void check(struct fixture *f, const struct ledger *l)
 			assert_blob_equal(got.ret_result.value, "payload");
 		}
 		if (r->kind == REPORT_RETRIED && got.ret_task.state == TASK_QUEUED)
-			assert_true(got.ret_task.attempt >= r->number);
+			assert_true(got.ret_task.tally.attempt >= r->number);
 		store_op_release(&got.op);
 	}
 }

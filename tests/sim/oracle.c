@@ -153,7 +153,7 @@ static bool expired(const struct oracle *o, const struct subject *s)
  * wait for their time, or whose start is recorded first, have no such promise. */
 static void check_order(struct oracle *o, const struct subject *s)
 {
-	if (s->wish->options.not_before_ms || s->wish->options.at_most_once || s->failures)
+	if (s->wish->options.not_before_ms || s->wish->options.at_most_once || s->tally.failures)
 		return;
 	for (uint32_t i = 0; i < o->told_count; i++) {
 		const struct subject *e = o->told[i];
@@ -183,9 +183,9 @@ void oracle_assigned(struct oracle *o, uint64_t peer, const struct wire_assign *
 	MUST(w, !opt->at_most_once || (s->token_count == 0 && s->started_once),
 	     "%s may run at most once, and is sent %s", subject_name(s),
 	     s->token_count ? "again" : "before its start is durable");
-	MUST(w, a->token.attempt == s->attempt + !opt->at_most_once,
+	MUST(w, a->token.attempt == s->tally.attempt + !opt->at_most_once,
 	     "%s: attempt %u is sent after attempt %u", subject_name(s), a->token.attempt,
-	     s->attempt);
+	     s->tally.attempt);
 	MUST(w, s->due_ms <= world_wall_most_ms(w), "%s was sent before its time", subject_name(s));
 	struct script script = script_of(a->payload);
 	MUST(w, script.salt == s->wish->script.salt && a->timeout_ms == opt->timeout_ms,

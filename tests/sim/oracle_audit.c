@@ -80,7 +80,8 @@ void oracle_describe(const struct oracle *o)
 	for (uint32_t i = 0; i < o->count; i++) {
 		const struct subject *s = o->subjects[i];
 		if (s->durable && !s->final)
-			printf("  %s is open after %u attempts\n", subject_name(s), s->attempt);
+			printf("  %s is open after %u attempts\n", subject_name(s),
+			       s->tally.attempt);
 		else if (s->durable && s->group && s->group->told && s->delivered == 0)
 			printf("  %s ended at %llu, who follows its group stands at %llu\n",
 			       subject_name(s), (unsigned long long)s->finish_seq,

@@ -129,6 +129,23 @@ static uint32_t losses_of_poison(const struct oracle *o)
 	return o->w->knobs.limits.alone_after + o->w->knobs.limits.strikes_max;
 }
 
+/* A strike is a loss, and what was once said of strikes is not taken back. */
+static void check_strikes(struct oracle *o, const struct subject *s, const struct task_tally *now)
+{
+	const struct task_tally *before = &s->tally;
+	uint32_t more = now->strikes - before->strikes;
+	MUST(o->w, more <= 1 && more <= now->losses - before->losses,
+	     "%s has %u strikes after %u, and %u losses after %u", subject_name(s), now->strikes,
+	     before->strikes, now->losses, before->losses);
+	bool other = more && before->strikes && !fh_id_equal(now->struck_by, before->struck_by);
+	MUST(o->w, fh_id_is_zero(now->struck_by) == (now->strikes == 0),
+	     "%s has %u strikes, of nobody or somebody", subject_name(s), now->strikes);
+	MUST(o->w, more || fh_id_equal(now->struck_by, before->struck_by),
+	     "%s has another last striker, and no strike more", subject_name(s));
+	MUST(o->w, now->struck_by_two == (before->struck_by_two || other),
+	     "%s: whether two have struck it is not what it was", subject_name(s));
+}
+
 static void finished(struct oracle *o, const struct store_finish_item *f)
 {
 	struct subject *s = oracle_durable(o, f->task, "FINISH");
@@ -141,35 +158,38 @@ static void finished(struct oracle *o, const struct store_finish_item *f)
 	bool failed = r->state == TASK_FAILED && r->reason != REASON_EXPIRED &&
 		      r->reason != REASON_WORKER_LOST && r->reason != REASON_POISON;
 	MUST(o->w,
-	     f->failures == s->failures + (r->state == TASK_FAILED && failed) ||
-		     (r->state == TASK_CANCELLED && f->failures == s->failures + 1),
-	     "%s ends with %u failures after %u", subject_name(s), f->failures, s->failures);
-	uint32_t least = s->attempt, most = s->attempt + !s->wish->options.at_most_once;
-	MUST(o->w, f->attempt >= least && f->attempt <= most, "%s ends by attempt %u after %u",
-	     subject_name(s), f->attempt, s->attempt);
+	     f->tally.failures == s->tally.failures + (r->state == TASK_FAILED && failed) ||
+		     (r->state == TASK_CANCELLED && f->tally.failures == s->tally.failures + 1),
+	     "%s ends with %u failures after %u", subject_name(s), f->tally.failures,
+	     s->tally.failures);
+	uint32_t least = s->tally.attempt, most = s->tally.attempt + !s->wish->options.at_most_once;
+	MUST(o->w, f->tally.attempt >= least && f->tally.attempt <= most,
+	     "%s ends by attempt %u after %u", subject_name(s), f->tally.attempt, s->tally.attempt);
 	uint64_t value = script_value_of(r->value);
 	if (failed || r->state == TASK_COMPLETED)
-		check_report(o, s, f->attempt, r->state, r->reason, value);
+		check_report(o, s, f->tally.attempt, r->state, r->reason, value);
 	if (failed) {
-		bool matched = script_act(&s->wish->script, f->attempt) == ACT_MATCHED &&
+		bool matched = script_act(&s->wish->script, f->tally.attempt) == ACT_MATCHED &&
 			       r->reason == REASON_EXCEPTION;
-		MUST(o->w, !goes_on(s, r->reason, matched, f->failures),
-		     "%s ends after %u failures with %u retries", subject_name(s), f->failures,
-		     s->wish->options.retries);
-		MUST(o->w, f->failures <= s->wish->options.retries + 1,
-		     "%s had %u attempts that failed", subject_name(s), f->failures);
+		MUST(o->w, !goes_on(s, r->reason, matched, f->tally.failures),
+		     "%s ends after %u failures with %u retries", subject_name(s),
+		     f->tally.failures, s->wish->options.retries);
+		MUST(o->w, f->tally.failures <= s->wish->options.retries + 1,
+		     "%s had %u attempts that failed", subject_name(s), f->tally.failures);
 	}
 	if (r->reason == REASON_WORKER_LOST)
 		MUST(o->w, s->wish->options.at_most_once, "%s ends as lost after %u losses",
-		     subject_name(s), f->losses);
+		     subject_name(s), f->tally.losses);
 	if (r->reason == REASON_POISON)
-		MUST(o->w, f->losses >= losses_of_poison(o), "%s is poison after %u losses",
-		     subject_name(s), f->losses);
-	MUST(o->w, f->losses >= s->losses && f->losses <= s->losses + 1,
-	     "%s ends with %u losses after %u", subject_name(s), f->losses, s->losses);
-	s->attempt = f->attempt;
-	s->failures = f->failures;
-	s->losses = f->losses;
+		MUST(o->w,
+		     f->tally.losses >= losses_of_poison(o) &&
+			     f->tally.strikes >= o->w->knobs.limits.strikes_max,
+		     "%s is poison after %u losses and %u strikes", subject_name(s),
+		     f->tally.losses, f->tally.strikes);
+	MUST(o->w, f->tally.losses >= s->tally.losses && f->tally.losses <= s->tally.losses + 1,
+	     "%s ends with %u losses after %u", subject_name(s), f->tally.losses, s->tally.losses);
+	check_strikes(o, s, &f->tally);
+	s->tally = f->tally;
 	end(o, s, r->state, r->reason, value, f->ret_finish_seq);
 }
 
@@ -179,29 +199,32 @@ static void retried(struct oracle *o, const struct store_retry_item *r)
 	MUST(o->w, r->ret == 0 && !s->final, "%s is retried though it is final", subject_name(s));
 	MUST(o->w, !s->wish->options.at_most_once, "%s goes on though it may run only once",
 	     subject_name(s));
-	MUST(o->w, r->attempt == s->attempt + 1, "%s: attempt %u is over after attempt %u",
-	     subject_name(s), r->attempt, s->attempt);
+	MUST(o->w, r->tally.attempt == s->tally.attempt + 1,
+	     "%s: attempt %u is over after attempt %u", subject_name(s), r->tally.attempt,
+	     s->tally.attempt);
 	if (r->release) {
-		enum act act = script_act(&s->wish->script, r->attempt);
+		enum act act = script_act(&s->wish->script, r->tally.attempt);
 		bool limited = s->wish->options.timeout_ms > 0;
-		MUST(o->w, r->failures == s->failures + 1 && r->losses == s->losses,
-		     "%s is retried with %u failures after %u", subject_name(s), r->failures,
-		     s->failures);
 		MUST(o->w,
-		     goes_on(s, script_reason(act), act == ACT_MATCHED, r->failures) ||
-			     (limited && goes_on(s, REASON_TIMEOUT, false, r->failures)),
+		     r->tally.failures == s->tally.failures + 1 &&
+			     r->tally.losses == s->tally.losses,
+		     "%s is retried with %u failures after %u", subject_name(s), r->tally.failures,
+		     s->tally.failures);
+		MUST(o->w,
+		     goes_on(s, script_reason(act), act == ACT_MATCHED, r->tally.failures) ||
+			     (limited && goes_on(s, REASON_TIMEOUT, false, r->tally.failures)),
 		     "%s is retried after %u failures with %u retries", subject_name(s),
-		     r->failures, s->wish->options.retries);
+		     r->tally.failures, s->wish->options.retries);
 	} else {
 		/* What a worker has left, or never got, is no loss. */
 		MUST(o->w,
-		     r->losses >= s->losses && r->losses <= s->losses + 1 &&
-			     r->failures == s->failures,
-		     "%s goes back with %u losses after %u", subject_name(s), r->losses, s->losses);
+		     r->tally.losses >= s->tally.losses && r->tally.losses <= s->tally.losses + 1 &&
+			     r->tally.failures == s->tally.failures,
+		     "%s goes back with %u losses after %u", subject_name(s), r->tally.losses,
+		     s->tally.losses);
 	}
-	s->attempt = r->attempt;
-	s->failures = r->failures;
-	s->losses = r->losses;
+	check_strikes(o, s, &r->tally);
+	s->tally = r->tally;
 	if (r->release)
 		s->due_ms = r->not_before_ms;
 }
@@ -213,7 +236,7 @@ static void check_backoff(struct oracle *o, const struct store_retry_item *r)
 	const struct subject *s = oracle_durable(o, r->task, "RETRY");
 	const struct task_options *opt = &s->wish->options;
 	double whole_ms = opt->backoff_initial_ms;
-	for (uint32_t n = 1; n < r->failures; n++)
+	for (uint32_t n = 1; n < r->tally.failures; n++)
 		whole_ms *= opt->backoff_factor_milli / 1000.0;
 	if (whole_ms > opt->backoff_max_ms)
 		whole_ms = opt->backoff_max_ms;
@@ -278,11 +301,15 @@ static void commit_one(struct oracle *o, const struct store_op *op)
 		     "a start of %s is recorded", subject_name(s));
 		s->started_once = true;
 		s->start_life = o->w->life;
-		s->attempt = CALL(store_start, op)->attempt;
+		s->tally.attempt = CALL(store_start, op)->attempt;
 		break;
 	}
 	case STORE_CLAIM:
-		oracle_claimed(o, CALL(store_claim, op));
+		oracle_claimed(o, CALL(store_claim, op)->ret_tasks,
+			       CALL(store_claim, op)->ret_count);
+		break;
+	case STORE_TAKE:
+		oracle_claimed(o, CALL(store_take, op)->ret_tasks, CALL(store_take, op)->ret_count);
 		break;
 	case STORE_CANCEL:
 	case STORE_EXPIRE:

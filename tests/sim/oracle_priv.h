@@ -42,7 +42,8 @@ void oracle_read(struct oracle *o, const struct task_rec *t, const struct task_r
 void oracle_read_view(struct oracle *o, const struct store_task_view *v, unsigned want);
 /* All that the group has behind the cursor, in order, up to the limit. */
 void oracle_listed(struct oracle *o, const struct store_list_finished *c);
-void oracle_claimed(struct oracle *o, const struct store_claim *c);
+/* By CLAIM or TAKE. */
+void oracle_claimed(struct oracle *o, const struct task_rec *tasks, uint32_t count);
 void oracle_counted(struct oracle *o, const uint64_t *counts, const uint64_t *finals,
 		    uint64_t queued);
 

@@ -12,10 +12,15 @@ void oracle_read(struct oracle *o, const struct task_rec *t, const struct task_r
 	     "%s is stored as %s (%s), and is %s", subject_name(s), task_state_name(t->state),
 	     task_reason_name(t->reason) ? task_reason_name(t->reason) : "none",
 	     task_state_name(state));
-	MUST(o->w, t->failures == s->failures && t->losses == s->losses && t->attempt == s->attempt,
+	MUST(o->w,
+	     t->tally.failures == s->tally.failures && t->tally.losses == s->tally.losses &&
+		     t->tally.strikes == s->tally.strikes &&
+		     fh_id_equal(t->tally.struck_by, s->tally.struck_by) &&
+		     t->tally.struck_by_two == s->tally.struck_by_two &&
+		     t->tally.attempt == s->tally.attempt,
 	     "%s is stored with %u attempts, %u failures, %u losses, and has %u, %u, %u",
-	     subject_name(s), t->attempt, t->failures, t->losses, s->attempt, s->failures,
-	     s->losses);
+	     subject_name(s), t->tally.attempt, t->tally.failures, t->tally.losses,
+	     s->tally.attempt, s->tally.failures, s->tally.losses);
 	MUST(o->w, t->finish_seq == s->finish_seq, "%s is stored at another position",
 	     subject_name(s));
 	if (s->final && with_result)
@@ -54,10 +59,10 @@ void oracle_listed(struct oracle *o, const struct store_list_finished *c)
 	}
 }
 
-void oracle_claimed(struct oracle *o, const struct store_claim *c)
+void oracle_claimed(struct oracle *o, const struct task_rec *tasks, uint32_t count)
 {
-	for (uint32_t i = 0; i < c->ret_count; i++) {
-		const struct task_rec *t = &c->ret_tasks[i];
+	for (uint32_t i = 0; i < count; i++) {
+		const struct task_rec *t = &tasks[i];
 		const struct subject *s = oracle_durable(o, t->id, "CLAIM");
 		oracle_read(o, t, NULL, false);
 		MUST(o->w, !s->final, "%s is claimed though it is final", subject_name(s));

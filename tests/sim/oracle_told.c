@@ -70,9 +70,9 @@ struct subject *oracle_told(struct oracle *o, const struct task_rec *t,
 	if (!task_state_is_final(t->state)) {
 		MUST(o->w, !s->told_final, "%s was shown as %s, and now as %s", subject_name(s),
 		     task_state_name(s->state), task_state_name(t->state));
-		MUST(o->w, t->state != TASK_RUNNING || oracle_has_begun(o, s, t->attempt),
+		MUST(o->w, t->state != TASK_RUNNING || oracle_has_begun(o, s, t->tally.attempt),
 		     "%s is shown as RUNNING, and no child has begun attempt %u", subject_name(s),
-		     t->attempt);
+		     t->tally.attempt);
 		return s;
 	}
 	MUST(o->w, s->final, "%s is shown as %s before that is durable", subject_name(s),
@@ -80,8 +80,8 @@ struct subject *oracle_told(struct oracle *o, const struct task_rec *t,
 	MUST(o->w, s->state == t->state && s->reason == t->reason, "%s is shown as %s, and is %s",
 	     subject_name(s), task_state_name(t->state), task_state_name(s->state));
 	MUST(o->w,
-	     t->finish_seq == s->finish_seq && t->attempt == s->attempt &&
-		     t->failures == s->failures,
+	     t->finish_seq == s->finish_seq && t->tally.attempt == s->tally.attempt &&
+		     t->tally.failures == s->tally.failures,
 	     "%s is shown with another end than the recorded one", subject_name(s));
 	if (result)
 		MUST(o->w, result->state == s->state && script_value_of(result->value) == s->value,

@@ -63,7 +63,7 @@ struct subject {
 	int64_t durable_us; /* since when */
 
 	/* As the store must have it */
-	uint32_t attempt, failures, losses;
+	struct task_tally tally;
 	bool started_once;
 	uint32_t start_life; /* the dispatcher's life that recorded its only start; 0: none */
 	int64_t due_ms;	     /* 0: at once */

@@ -119,7 +119,8 @@ void tap_commit(struct tap *t, size_t max_calls)
 void tap_restart(struct tap *t, struct store_recovery *ret_recovery)
 {
 	struct store_config config = config_of(t->w);
-	store_mem_restart(t->inner, &config, ret_recovery);
+	int ret = store_mem_restart(t->inner, &config, ret_recovery);
+	FH_ASSERT_CMP(ret, ==, 0);
 	t->count = 0;
 }
 

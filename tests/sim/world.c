@@ -137,6 +137,7 @@ void world_crash(struct world *w)
 		host_free(&w->hosts[i]);
 	oracle_audit(w->oracle);
 	start_dispatcher(w, &recovery);
+	store_recovery_release(&recovery);
 	for (uint32_t i = 0; i < w->knobs.hosts; i++)
 		if (!w->hosts[i])
 			w->hosts[i] = host_new(w, i);
@@ -310,6 +311,7 @@ uint64_t world_run(uint64_t seed, bool verbose)
 	w->hub = hub_new(w);
 	w->clients = clients_new(w);
 	start_dispatcher(w, &recovery);
+	store_recovery_release(&recovery);
 	for (uint32_t i = 0; i < w->knobs.hosts; i++)
 		w->hosts[i] = host_new(w, i);
 	while (w->turn < w->knobs.turns)

@@ -259,12 +259,12 @@ static void a_start_recorded_before_a_crash_is_not_repeated(void **state)
 	expect(b, CORE_DO_CLAIM);
 	struct core_spec once = spec_of(1);
 	once.at_most_once = once.started_once = true;
-	once.attempt = 1;
+	once.tally.attempt = 1;
 	claimed(b, &once, 1, false, 0, 0);
 	const struct core_action *final = expect(b, CORE_DO_PERSIST_FINAL);
 	assert_int_equal(final->persist.state, TASK_FAILED);
 	assert_int_equal(final->persist.reason, REASON_WORKER_LOST);
-	assert_int_equal(final->persist.attempt, 1);
+	assert_int_equal(final->persist.tally.attempt, 1);
 	assert_false(final->persist.by_worker);
 	expect_none(b);
 }

@@ -27,7 +27,7 @@ static void an_attempt_goes_its_way_and_is_told_when_durable(void **state)
 	report(b, &assign, TASK_COMPLETED, REASON_NONE);
 	const struct core_action *final = expect(b, CORE_DO_PERSIST_FINAL);
 	assert_int_equal(final->persist.state, TASK_COMPLETED);
-	assert_int_equal(final->persist.attempt, 1);
+	assert_int_equal(final->persist.tally.attempt, 1);
 	assert_true(final->persist.by_worker);
 	expect_none(b);
 	assert_true(view_of(b, 1).recording);
@@ -80,7 +80,7 @@ static void a_failure_is_final_without_retries(void **state)
 	const struct core_action *final = expect(b, CORE_DO_PERSIST_FINAL);
 	assert_int_equal(final->persist.state, TASK_FAILED);
 	assert_int_equal(final->persist.reason, REASON_EXCEPTION);
-	assert_int_equal(final->persist.failures, 1);
+	assert_int_equal(final->persist.tally.failures, 1);
 	assert_true(final->persist.by_worker);
 }
 
@@ -94,8 +94,8 @@ static void a_retry_leaves_the_window_and_is_due_later(void **state)
 	report(b, &assign, TASK_FAILED, REASON_CRASH);
 	const struct core_action *retry = expect(b, CORE_DO_PERSIST_RETRY);
 	assert_true(retry->persist.release);
-	assert_int_equal(retry->persist.failures, 1);
-	assert_int_equal(retry->persist.attempt, 1);
+	assert_int_equal(retry->persist.tally.failures, 1);
+	assert_int_equal(retry->persist.tally.attempt, 1);
 	assert_in_range(retry->persist.delay_us, 500000, 1000000);
 	int64_t due_us = b->now_us + retry->persist.delay_us;
 	expect_none(b);
@@ -107,14 +107,14 @@ static void a_retry_leaves_the_window_and_is_due_later(void **state)
 	assert_int_equal(core_next_us(b->core), due_us);
 	bench_pass(b, due_us - b->now_us);
 	expect(b, CORE_DO_CLAIM);
-	spec.attempt = spec.failures = 1;
+	spec.tally.attempt = spec.tally.failures = 1;
 	claimed(b, &spec, 1, false, 0, 0);
 	struct core_action again = *expect(b, CORE_DO_ASSIGN);
 	assert_int_equal(again.token.attempt, 2);
 	report(b, &assign, TASK_COMPLETED, REASON_NONE); /* the first one wakes up */
 	expect(b, CORE_DO_STALE);
 	report(b, &again, TASK_FAILED, REASON_CRASH);
-	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.failures, 2);
+	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.tally.failures, 2);
 }
 
 static void a_retry_without_delay_is_in_the_backlog_at_once(void **state)
@@ -182,8 +182,8 @@ static void a_loss_costs_no_retry_and_gives_back_the_place_in_the_queue(void **s
 	session_lost(b, 0);
 	const struct core_action *retry = expect(b, CORE_DO_PERSIST_RETRY);
 	assert_false(retry->persist.release);
-	assert_int_equal(retry->persist.losses, 1);
-	assert_int_equal(retry->persist.failures, 0);
+	assert_int_equal(retry->persist.tally.losses, 1);
+	assert_int_equal(retry->persist.tally.failures, 0);
 	assert_int_equal(retry->persist.delay_us, 0);
 	expect_none(b);
 	assert_int_equal(view_of(b, 1).state, TASK_QUEUED);
@@ -257,7 +257,7 @@ static struct core_action starting(struct bench *b)
 	session_opened(b, 0, 1, true);
 	credited(b, 0, 1);
 	struct core_action start = *expect(b, CORE_DO_PERSIST_START);
-	assert_int_equal(start.persist.attempt, 1);
+	assert_int_equal(start.persist.tally.attempt, 1);
 	expect_none(b);
 	return start;
 }

@@ -25,7 +25,7 @@ static void listed(struct bench *b, struct core_ev_held held)
 static void loss_stored(struct bench *b, uint32_t losses)
 {
 	const struct core_action *retry = expect(b, CORE_DO_PERSIST_RETRY);
-	assert_int_equal(retry->persist.losses, losses);
+	assert_int_equal(retry->persist.tally.losses, losses);
 	bench_step(b, ref_event(CORE_EV_RETRY_STORED, retry->ref));
 }
 
@@ -203,7 +203,7 @@ static void what_still_runs_is_adopted(void **state)
 	assert_int_equal(adoption_asked(b, 100), 16);
 	struct core_spec specs[] = { spec_of(1), spec_of(2) };
 	struct task_token tokens[] = { { 1, CF_GENERATION - 1 }, { 3, CF_GENERATION - 2 } };
-	specs[1].attempt = 3; /* that attempt is over, as the store knows */
+	specs[1].tally.attempt = 3; /* that attempt is over, as the store knows */
 	struct core_event ev = {
 		.kind = CORE_EV_ADOPTED,
 		.adopted = { .promised = 16, .specs = specs, .tokens = tokens, .count = 2 }
@@ -217,7 +217,7 @@ static void what_still_runs_is_adopted(void **state)
 	bench_step(b, started_event(&was));
 	expect(b, CORE_DO_NOTE_STARTED);
 	bench_step(b, finished_event(&was, TASK_COMPLETED, REASON_NONE));
-	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.attempt, 1);
+	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.tally.attempt, 1);
 }
 
 static void what_waits_in_the_window_is_adopted(void **state)
@@ -268,7 +268,7 @@ static void nothing_is_handed_out_while_workers_may_come_back(void **state)
 static void suspect(struct bench *b)
 {
 	struct core_spec spec = spec_of(1);
-	spec.losses = 1;
+	spec.tally.losses = 1;
 	running(b, spec);
 	session_lost(b, 0);
 	loss_stored(b, 2);
@@ -299,24 +299,24 @@ static void strikes_on_two_workers_are_poison(void **state)
 	expect(b, CORE_DO_ASSIGN);
 	session_lost(b, 1);
 	const struct core_action *retry = expect(b, CORE_DO_PERSIST_RETRY);
-	assert_int_equal(retry->persist.strikes, 1);
+	assert_int_equal(retry->persist.tally.strikes, 1);
 	bench_step(b, ref_event(CORE_EV_RETRY_STORED, retry->ref));
 	credited(b, 2, 10);
 	assert_int_equal(expect(b, CORE_DO_ASSIGN)->session, 2);
 	session_lost(b, 2);
 	const struct core_action *final = expect(b, CORE_DO_PERSIST_FINAL);
 	assert_int_equal(final->persist.reason, REASON_POISON);
-	assert_int_equal(final->persist.strikes, 2);
-	assert_int_equal(final->persist.losses, 4);
+	assert_int_equal(final->persist.tally.strikes, 2);
+	assert_int_equal(final->persist.tally.losses, 4);
 }
 
 static void a_second_opinion_is_asked_for(void **state)
 {
 	struct bench *b = *state;
 	struct core_spec spec = spec_of(1);
-	spec.losses = 3;
-	spec.strikes = 1;
-	spec.struck_by = id_of(1001); /* the first worker of the bench */
+	spec.tally.losses = 3;
+	spec.tally.strikes = 1;
+	spec.tally.struck_by = id_of(1001); /* the first worker of the bench */
 	submit(b, spec);
 	expect(b, CORE_DO_PERSIST);
 	bench_step(b, (struct core_event){ .kind = CORE_EV_STORED,
@@ -353,7 +353,7 @@ static void a_cancelled_suspect_frees_its_worker(void **state)
 	credited(b, 1, 10);
 	expect(b, CORE_DO_ASSIGN);
 	struct core_spec spec = spec_of(1);
-	spec.losses = 2;
+	spec.tally.losses = 2;
 	submit(b, spec);
 	expect(b, CORE_DO_PERSIST);
 	stored(b); /* its worker empties for it */

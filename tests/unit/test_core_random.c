@@ -158,10 +158,10 @@ static void perform(struct world *w, const struct core_action *a)
 		op->delay_us = a->persist.delay_us;
 		op->release = a->persist.release;
 		w->tasks[op->first].ending = a->kind == CORE_DO_PERSIST_FINAL;
-		w->tasks[op->first].spec.attempt = a->persist.attempt;
-		w->tasks[op->first].spec.failures = a->persist.failures;
-		w->tasks[op->first].spec.losses = a->persist.losses;
-		assert_true(a->persist.failures <= w->tasks[op->first].spec.retries + 1);
+		w->tasks[op->first].spec.tally.attempt = a->persist.tally.attempt;
+		w->tasks[op->first].spec.tally.failures = a->persist.tally.failures;
+		w->tasks[op->first].spec.tally.losses = a->persist.tally.losses;
+		assert_true(a->persist.tally.failures <= w->tasks[op->first].spec.retries + 1);
 		break;
 	case CORE_DO_ASSIGN:
 		on_assign(w, a, true);

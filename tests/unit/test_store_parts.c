@@ -79,6 +79,15 @@ static void malformed_options_are_refused(void **state)
 	}
 }
 
+static struct lane *get_lane(struct lanes *l, uint32_t account, const char *class_key)
+{
+	struct lane *lane;
+	assert_int_equal(lanes_get(l, account, class_key, sizeof *lane, &lane), 0);
+	assert_int_equal(lane->account, account);
+	assert_string_equal(lane->class_key, class_key);
+	return lane;
+}
+
 static void lanes_are_sorted_and_found(void **state)
 {
 	(void)state;
@@ -86,16 +95,44 @@ static void lanes_are_sorted_and_found(void **state)
 	struct lanes l = { 0 };
 	for (uint32_t account = 3; account-- > 0;)
 		for (int i = 0; i < 5; i++)
-			assert_non_null(lanes_get(&l, account, keys[i], sizeof(struct lane)));
+			(void)get_lane(&l, account, keys[i]);
 	assert_int_equal(l.len, 15);
 	for (size_t i = 1; i < l.len; i++) {
 		const struct lane *a = l.items[i - 1], *b = l.items[i];
 		assert_true(a->account < b->account ||
 			    (a->account == b->account && strcmp(a->class_key, b->class_key) < 0));
 	}
-	assert_ptr_equal(lanes_find(&l, 1, "z"), lanes_get(&l, 1, "z", sizeof(struct lane)));
+	assert_ptr_equal(lanes_find(&l, 1, "z"), get_lane(&l, 1, "z"));
 	assert_null(lanes_find(&l, 1, "y"));
 	assert_null(lanes_find(&l, 9, ""));
+	lanes_release(&l);
+}
+
+static void a_lane_without_tasks_becomes_another_one(void **state)
+{
+	(void)state;
+	struct lanes l = { 0 };
+	struct lane *lane, *all[STORE_LANES_MAX];
+	char key[STORE_CLASS_KEY_SIZE];
+	memset(key, 'k', sizeof key - 1);
+	key[sizeof key - 1] = '\0';
+	for (uint32_t i = 0; i < STORE_LANES_MAX; i++) {
+		all[i] = get_lane(&l, i, "");
+		all[i]->live = 1;
+	}
+	assert_int_equal(lanes_get(&l, 7, "new", sizeof *lane, &lane), FH_ELIMIT);
+	assert_int_equal(l.len, STORE_LANES_MAX);
+	assert_ptr_equal(get_lane(&l, 7, ""), all[7]);
+	all[40]->live = 0;
+	assert_ptr_equal(get_lane(&l, 40, ""), all[40]); /* for nothing, it is the one */
+	assert_ptr_equal(get_lane(&l, 7, key), all[40]);
+	assert_null(lanes_find(&l, 40, ""));
+	assert_int_equal(l.len, STORE_LANES_MAX);
+	for (uint32_t i = 0; i < STORE_LANES_MAX; i++)
+		if (i != 40)
+			assert_ptr_equal(lanes_find(&l, i, ""), all[i]);
+	all[40]->live = 1;
+	assert_int_equal(lanes_get(&l, 40, "", sizeof *lane, &lane), FH_ELIMIT);
 	lanes_release(&l);
 }
 
@@ -134,6 +171,31 @@ static void a_cursor_is_rewound_and_never_advanced(void **state)
 	assert_int_equal(lane->cursor.id.b[0], 4);
 	claims_rewind(lane, (struct lane_position){ -1, { { 9 } } });
 	assert_int_equal(lane->cursor.rank, -1);
+	claims_release(&c);
+}
+
+/* It keeps its number, and the cursor of the lane that it was says nothing. */
+static void a_lane_that_becomes_another_one_begins_anew(void **state)
+{
+	(void)state;
+	struct claims c;
+	struct claims_lane *lanes[STORE_LANES_MAX], *again;
+	assert_int_equal(claims_init(&c), 0);
+	for (uint32_t i = 0; i < STORE_LANES_MAX; i++) {
+		assert_int_equal(claims_add_lane(&c, STORE_LANES_MAX - i, "", &lanes[i]), 0);
+		assert_int_equal(lanes[i]->no, i + 1);
+		lanes[i]->lane.live = 1;
+		lanes[i]->cursor = (struct lane_position){ 5, { { 5 } } };
+	}
+	assert_int_equal(claims_add_lane(&c, 0, "new", &again), FH_ELIMIT);
+	lanes[3]->lane.live = 0;
+	assert_int_equal(claims_add_lane(&c, 0, "new", &again), 0);
+	assert_ptr_equal(again, lanes[3]);
+	assert_int_equal(again->no, 4);
+	assert_ptr_equal(claims_lane_by_no(&c, 4), again);
+	assert_ptr_equal(claims_find_lane(&c, 0, "new"), again);
+	assert_true(again->cursor.rank == INT64_MIN && fh_id_is_zero(again->cursor.id));
+	assert_null(claims_lane_by_no(&c, STORE_LANES_MAX + 1));
 	claims_release(&c);
 }
 
@@ -192,8 +254,10 @@ int main(void)
 		cmocka_unit_test(options_come_back),
 		cmocka_unit_test(malformed_options_are_refused),
 		cmocka_unit_test(lanes_are_sorted_and_found),
+		cmocka_unit_test(a_lane_without_tasks_becomes_another_one),
 		cmocka_unit_test(positions_count_up),
 		cmocka_unit_test(a_cursor_is_rewound_and_never_advanced),
+		cmocka_unit_test(a_lane_that_becomes_another_one_begins_anew),
 		cmocka_unit_test(a_claim_is_kept_once),
 		cmocka_unit_test(a_heap_sorts_by_key_and_id),
 	};
