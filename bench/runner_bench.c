@@ -81,8 +81,9 @@ static uint64_t unpickle_int(const struct blob *b)
 	return value;
 }
 
-static void on_ready(void *ctx, const char *runtime)
+static void on_ready(void *ctx, const char *runtime, const char *modules)
 {
+	(void)modules;
 	(void)ctx;
 	(void)runtime;
 }

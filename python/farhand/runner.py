@@ -1,11 +1,11 @@
 """The Python side of a Farhand worker: one template process and the children that it forks.
 
-The worker (C) embeds this file and runner_objects.py, and runs them with whatever Python it was
-given. The template imports
-the interpreter and the serialisers once, stays single-threaded, forks a child for each slot when it
-is told to, delivers signals to children, and is the one that reaps them. A child reads one message
-a job from its socket, runs it, and answers with one message. docs/runner.md tells the life of both;
-src/runner/frame.h and src/runner/template.c are the other side of the formats below.
+The worker (C) embeds this file and the others of its name, and runs them with whatever Python it
+was given. The template imports the interpreter and the serialisers once, stays single-threaded,
+forks a child for each slot when it is told to, delivers signals to children, and is the one that
+reaps them. A child reads one message a job from its socket, runs it, and answers with one message.
+docs/runner.md tells the life of both; src/runner/frame.h and src/runner/template.c are the other
+side of the formats below.
 
 Nothing here is imported by the code of a job, and no object of ours ever travels to a client:
 results and exceptions are the user's own or the standard library's.
@@ -30,6 +30,7 @@ import time
 import traceback
 import types
 
+from .runner_modules import importable_modules
 from .runner_objects import (
     DONE, EXCEPTION, MEMORY, UNDECODABLE, UNSERIALISABLE, dump_by_force, explain, load_call,
     load_function, own_view, text_of, too_large,
@@ -40,6 +41,7 @@ from .runner_objects import (
 # Control socket, both ways: kind, child (a number that is never reused), value; then a text.
 CONTROL = struct.Struct("=IIq")
 CONTROL_MAX = 128 * 1024
+TEXT_MAX = 4096  # but READY: runtime and, behind a newline, what can be imported
 CONFIG, FORK, KILL, PING = 1, 2, 3, 4
 READY, BROKEN, FORKED, FORK_FAILED, EXITED, PONG = 11, 12, 13, 14, 15, 16
 CHILD_FDS = 6  # that come with FORK: job socket, file, both ends of the pipes for output
@@ -169,8 +171,10 @@ class Template:
 
     def send(self, kind, child=0, value=0, text=""):
         data = text.encode("utf-8", "backslashreplace")
+        if kind != READY:
+            data = data[:TEXT_MAX]
         try:
-            self.control.sendall(CONTROL.pack(kind, child, value) + data[:4096])
+            self.control.sendall(CONTROL.pack(kind, child, value) + data)
         except ConnectionError:  # the worker is gone: all is to end, and nobody needs to know
             self.stopping = True
 
@@ -339,9 +343,10 @@ def main(control_fd):
         keep_freed_memory()
         import_serialisers()
         sys.path[:0] = [os.getcwd()] + [os.fsdecode(path) for path in paths]
+        ready = "%s\n%s" % (runtime_name(), importable_modules())
         gc.collect()
         gc.freeze()
-        template.send(READY, text=runtime_name())
+        template.send(READY, text=ready)
     except BaseException as error:
         template.send(BROKEN, text="%s: %s" % (type(error).__name__, text_of(error)))
         return

@@ -167,9 +167,11 @@ static void on_wake(void *ctx)
 
 /* ---- from the runner ---- */
 
-static void on_ready(void *ctx, const char *runtime)
+static void on_ready(void *ctx, const char *runtime, const char *modules)
 {
 	struct agent *a = ctx;
+	fh_free(a->modules);
+	a->modules = modules ? fh_strdup(modules) : NULL; /* without memory: unknown */
 	struct session_event event = { .kind = SESSION_EV_READY, .runtime = runtime };
 	if (a->broken_why[0])
 		agent_log(a, "the workers' Python works again");
@@ -242,8 +244,12 @@ static void on_finished(void *ctx, unsigned slot, uint64_t job, struct task_resu
 
 /* ---- life ---- */
 
-static int keep_tables(struct agent *a)
+static int keep_tables(struct agent *a, const struct agent_config *config)
 {
+	a->host = config->host ? fh_strdup(config->host) : NULL;
+	a->labels = config->labels ? fh_strdup(config->labels) : NULL;
+	if ((config->host && !a->host) || (config->labels && !a->labels))
+		return FH_ENOMEM;
 	uint32_t jobs = session_job_count_max(a->session);
 	a->parcels = fh_calloc(jobs, sizeof *a->parcels);
 	a->functions = fh_calloc(session_function_count_max(a->session), sizeof *a->functions);
@@ -285,6 +291,7 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 	a->config.own_transport = NULL;
 	a->config.python = NULL;
 	a->config.paths = NULL;
+	a->config.host = a->config.labels = NULL;
 	a->timer_us = INT64_MAX;
 	list_init(&a->refused);
 
@@ -296,7 +303,7 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 				 config->slots);
 	if (ret)
 		goto fail;
-	ret = keep_tables(a);
+	ret = keep_tables(a, config);
 	a->work = event_new(config->base, -1, 0, on_work, a);
 	a->timer = event_new(config->base, -1, 0, on_timer, a);
 	if (!a->work || !a->timer)
@@ -347,6 +354,9 @@ void agent_free(struct agent **agent)
 	if (a->session)
 		release_kept(a);
 	session_free(&a->session);
+	fh_free(a->host);
+	fh_free(a->labels);
+	fh_free(a->modules);
 	if (a->work)
 		event_free(a->work);
 	if (a->timer)

@@ -42,6 +42,8 @@ struct agent {
 	struct event *work;		 /* the transport has messages, or all is done */
 	struct event *timer;		 /* for the session's TICK */
 	int64_t timer_us;		 /* when it fires; INT64_MAX: it is not set */
+	char *host, *labels;		 /* as in the configuration */
+	char *modules;			 /* that can be imported; NULL: unknown */
 	char broken_why[256];
 	char refusal[256]; /* why the dispatcher does not take this worker; empty: it does */
 	bool refusal_told;

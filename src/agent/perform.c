@@ -10,9 +10,11 @@
  * says again what matters. */
 #include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "agent/agent_priv.h"
+#include "agent/host.h"
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -200,11 +202,18 @@ static void send_hello(struct agent *a)
 	struct session_stats stats;
 	session_stats(a->session, &stats);
 	struct wire_msg m = { .type = WIRE_HELLO,
-			      .hello = { .instance = a->config.instance, .slots = stats.slots } };
-	for (size_t i = 0; i < sizeof m.hello.runtime; i++)
-		m.hello.runtime[i] = stats.runtime[i];
-	if (in_flight(a, &m.hello.in_flight) == 0)
+			      .hello = { .instance = a->config.instance,
+					 .slots = stats.slots,
+					 .mode = a->config.mode,
+					 .cores = host_cores(),
+					 .mem_bytes = host_mem_bytes() } };
+	struct wire_hello *h = &m.hello;
+	memcpy(h->runtime, stats.runtime, sizeof h->runtime);
+	if (copy_text(&h->host, a->host) && copy_text(&h->labels, a->labels) &&
+	    copy_text(&h->modules, a->modules) && in_flight(a, &h->in_flight) == 0)
 		transmit(a, &m);
+	else
+		wire_msg_release(&m);
 }
 
 static void talk(struct agent *a, const struct session_action *action)
@@ -237,9 +246,7 @@ static void reconnect(struct agent *a, enum session_reconnect_why why)
 	static const char *const lines[] = {
 		[SESSION_UNANSWERED] = "the dispatcher does not answer: connecting anew",
 		[SESSION_UNKNOWN] = "the dispatcher has given this worker up: connecting anew",
-		[SESSION_FENCED] =
-			"the dispatcher was silent for too long: what ran is ended, for it will "
-			"run elsewhere; connecting anew",
+		[SESSION_FENCED] = "the dispatcher was silent: what ran is ended; connecting anew",
 	};
 	agent_log(a, lines[why]);
 	transport_close_peer(a->transport, 0);

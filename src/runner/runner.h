@@ -61,9 +61,10 @@ struct runner_job {
 
 struct runner_handler {
 	void *ctx;
-	/* The template answers; `runtime` is "cp311" or the like. At the start and after a restart.
+	/* The template answers; `runtime` is "cp311" or the like, `modules` the names at the top of
+	 * what can be imported, "abc,aifc,..." (NULL: unknown). At the start and after a restart.
 	 */
-	void (*ready)(void *ctx, const char *runtime);
+	void (*ready)(void *ctx, const char *runtime, const char *modules);
 	/* The slot's child is up and holds no job. run() is allowed from now on. */
 	void (*slot_ready)(void *ctx, unsigned slot);
 	/* The child has begun this job; at most one job of a slot has begun and not finished. */

@@ -35,13 +35,14 @@ enum control_kind {
 	CONTROL_PONG,
 };
 
-/* As struct CONTROL in runner.py; a text may follow. */
+/* As struct CONTROL in runner.py; a text may follow. READY has the longest one: the runtime and,
+ * behind a newline, the names of modules. */
 struct control {
 	uint32_t kind, child;
 	int64_t value;
 };
 
-enum { CONTROL_TEXT_MAX = 4096 };
+enum { CONTROL_TEXT_MAX = 64 * 1024 + 64 };
 
 static int send_control(int fd, struct control head, struct iovec body, const int *fds,
 			size_t fd_count)
@@ -287,12 +288,14 @@ static struct slot *slot_of(struct runner *r, uint32_t child)
 	return NULL;
 }
 
-static void template_ready(struct runner *r, const char *runtime)
+static void template_ready(struct runner *r, const char *text)
 {
+	size_t len = strcspn(text, "\n");
+	const char *modules = text[len] && text[len + 1] ? text + len + 1 : NULL;
 	r->template.ready = true;
 	r->template.asked = false;
-	(void)snprintf(r->runtime, sizeof r->runtime, "%.7s", runtime);
-	r->handler.ready(r->handler.ctx, r->runtime);
+	(void)snprintf(r->runtime, sizeof r->runtime, "%.*s", (int)(len < 7 ? len : 7), text);
+	r->handler.ready(r->handler.ctx, r->runtime, modules);
 	for (unsigned i = 0; i < r->config.slots; i++)
 		slot_fork(&r->slots[i]);
 }

@@ -18,11 +18,12 @@ static struct told *told(struct harness *h, uint64_t job)
 	return &h->jobs[job];
 }
 
-static void on_ready(void *ctx, const char *runtime)
+static void on_ready(void *ctx, const char *runtime, const char *modules)
 {
 	struct harness *h = ctx;
 	h->ready++;
 	(void)snprintf(h->runtime, sizeof h->runtime, "%s", runtime);
+	(void)snprintf(h->modules, sizeof h->modules, ",%s,", modules ? modules : "");
 }
 
 static void on_slot_ready(void *ctx, unsigned slot)

@@ -36,6 +36,7 @@ struct harness {
 	char python[512];
 	unsigned ready, broken;
 	char runtime[16], broken_line[512];
+	char modules[65536]; /* with a comma at both ends */
 	bool up[HARNESS_SLOTS_MAX];
 	unsigned ups[HARNESS_SLOTS_MAX], downs[HARNESS_SLOTS_MAX];
 	unsigned running_max; /* jobs that had begun and not finished, in one slot at once */

@@ -12,6 +12,12 @@ static void a_function_runs_and_its_result_comes_back(void **state)
 	harness_wait_ready(h);
 	assert_int_equal(h->ready, 1);
 	assert_memory_equal(h->runtime, "cp3", 3);
+	assert_non_null(strstr(h->modules, ",json,")); /* a package */
+	assert_non_null(strstr(h->modules, ",abc,"));  /* a file */
+	assert_non_null(strstr(h->modules, ",sys,"));  /* built in */
+	assert_non_null(
+		strstr(h->modules, ",functions,")); /* from the paths of the configuration */
+	assert_null(strstr(h->modules, "farhand"));
 	const struct task_result *r = harness_result(h, 0, 1, "add", "I3\nI4\n");
 	expect_int(r, 7);
 	assert_string_equal(r->runtime, h->runtime);

@@ -72,6 +72,12 @@ static inline void pool_result(struct pool *p, struct wire_result *r)
 					       .ref = { r->task, r->token } });
 }
 
+static inline void pool_forget_hello(struct pool *p)
+{
+	struct wire_msg m = { .type = WIRE_HELLO, .hello = p->hello };
+	wire_msg_release(&m);
+}
+
 static inline void pool_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 {
 	struct pool *p = ctx;
@@ -79,7 +85,9 @@ static inline void pool_message(void *ctx, uint64_t peer, struct wire_msg *own_m
 	p->got[own_msg->type]++;
 	switch (own_msg->type) {
 	case WIRE_HELLO:
+		pool_forget_hello(p);
 		p->hello = own_msg->hello;
+		own_msg->hello = (struct wire_hello){ 0 };
 		pool_say(p, (struct wire_msg){ .type = WIRE_WELCOME,
 					       .welcome = { .session = 1,
 							    .generation = 1,
@@ -158,6 +166,8 @@ static inline struct agent_config pool_config(struct pool *p, unsigned slots)
 		.base = p->base,
 		.instance = pool_id(77),
 		.slots = slots,
+		.host = "here",
+		.labels = "gpu=1,site=lab",
 		.python = "python3",
 		.grace_ms = 200,
 		.result_max = 1 << 20,
@@ -203,6 +213,7 @@ static inline void pool_stop(struct pool *p)
 {
 	agent_free(&p->agent);
 	assert_null(p->agent);
+	pool_forget_hello(p);
 	transport_free(&p->end);
 	event_free(p->poll);
 	event_free(p->patience);

@@ -127,7 +127,7 @@ int runner_kill(struct runner *r, unsigned slot, uint64_t job, enum task_reason 
 
 void runner_model_ready(struct runner *r)
 {
-	r->handler.ready(r->handler.ctx, "cp311");
+	r->handler.ready(r->handler.ctx, "cp311", "abc,numpy");
 	for (unsigned i = 0; i < r->config.slots; i++)
 		runner_model_slot(r, i, true);
 }

@@ -48,6 +48,12 @@ static void hello_names_the_worker(void **state)
 	assert_true(fh_id_equal(p.hello.instance, pool_id(77)));
 	assert_int_equal(p.hello.slots, 3);
 	assert_string_equal(p.hello.runtime, "cp311");
+	assert_string_equal(p.hello.host, "here");
+	assert_string_equal(p.hello.labels, "gpu=1,site=lab");
+	assert_string_equal(p.hello.modules, "abc,numpy");
+	assert_int_equal(p.hello.mode, WIRE_PUSH);
+	assert_true(p.hello.cores >= 1 && p.hello.mem_bytes > 1 << 20);
+	assert_int_equal(p.hello.in_flight.count, 0);
 	assert_int_equal(p.granted, 3 * 32);
 	struct agent_stats stats = pool_stats(&p);
 	assert_int_equal(stats.slots_up, 3);
