@@ -145,9 +145,9 @@ static void only_what_the_task_names_is_retried(void **state)
 	assert_true(retry_applies(&t, REASON_MEMORY, false));
 	assert_false(retry_applies(&t, REASON_UNDECODABLE, false));
 	assert_false(retry_applies(&t, REASON_RESULT_TOO_LARGE, true));
-	t.failures = 2;
+	t.tally.failures = 2;
 	assert_false(retry_applies(&t, REASON_CRASH, false));
-	t.failures = 0;
+	t.tally.failures = 0;
 	t.at_most_once = true;
 	assert_false(retry_applies(&t, REASON_CRASH, false));
 }
