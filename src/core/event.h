@@ -131,7 +131,7 @@ struct core_ev_adoption_asked {
 
 /* Tasks of an earlier generation that run on this worker: taken from the store with the tokens that
  * the worker has for them (`specs`), or in the window already (`refs`). They stay under those
- * tokens. What does not fit is answered with STALE. */
+ * tokens. What does not fit is left alone: HELD follows. */
 struct core_ev_adopted {
 	uint32_t session;
 	uint32_t promised;	 /* places kept that are free again now */

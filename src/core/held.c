@@ -116,8 +116,6 @@ static void try_adopt(struct core *c, const struct core_ev_adopted *ev, struct f
 	struct task *t = task_find(c, id);
 	if (t && is_current(c, t, token))
 		adopt(c, worker_session(c, ev->session), t, token);
-	else
-		answer_stale(c, ev->session, id, token);
 }
 
 void held_adopted(struct core *c, const struct core_ev_adopted *ev)

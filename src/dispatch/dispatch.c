@@ -97,6 +97,8 @@ static void forget_ops(struct dispatch *d)
 			submit_forget(op);
 		else if (op->kind == STORE_GET_TASKS)
 			ids_forget(op);
+		else if (op->kind == STORE_TAKE)
+			adopt_forget(op);
 		else
 			op_free(op);
 	}
@@ -275,6 +277,7 @@ static void tick(struct dispatch *d)
 		dispatch_step(d, &ev);
 	}
 	waits_expire(d);
+	expected_tick(d, now_us);
 	upkeep_tick(d, now_us);
 }
 
@@ -378,6 +381,8 @@ static int build(struct dispatch *d, const struct store_recovery *r)
 		.next_expiry_us = dispatch_mono_us(d, r->next_expiry_ms),
 		.now_us = dispatch_now_us(d),
 	};
+	if (expected_init(d, r, &start.hold_until_us))
+		return FH_ENOMEM;
 	d->totals.generation = r->generation;
 	d->totals.started_ms = dispatch_wall_ms(d);
 	upkeep_init(d);
@@ -437,6 +442,7 @@ void dispatch_free(struct dispatch **dp)
 	functions_release(d);
 	if (d->core)
 		core_free(&d->core);
+	fh_free(d->expected);
 	fh_free(d->batch);
 	fh_free((void *)d->requests);
 	fh_free(d->request_free);

@@ -89,6 +89,8 @@ struct wait {
 
 enum { DOORS = 2 };
 
+struct adoption;
+
 /* A transport, and how its messages find us. */
 struct door {
 	struct dispatch *d;
@@ -152,6 +154,9 @@ struct dispatch {
 	struct map instances; /* of workers -> struct session */
 	struct door doors[DOORS];
 	struct list broken;
+	struct fh_id *expected; /* workers of before our start that may come back, and until when */
+	uint32_t expected_len;
+	int64_t expect_until_us;
 	uint32_t local_sessions;
 
 	struct map cache_ids; /* id -> struct finished */
@@ -267,6 +272,9 @@ uint32_t session_number(const struct dispatch *d, const struct session *s);
 /* A HELLO: opens a session, or resumes that of the same worker. Moves what it keeps out of `hello`.
  */
 void session_hello(struct door *door, uint64_t peer, struct wire_hello *hello);
+/* The HELLO may take effect: its worker's session is opened or resumed; `a`: with what it brings.
+ */
+void session_enter(struct door *door, uint64_t peer, struct wire_hello *hello, struct adoption *a);
 /* The connection is gone; the worker may come back. */
 void session_away(struct dispatch *d, struct session *s, const char *why);
 /* It is gone for good: it has left `in_order`, or broken the protocol. */
@@ -280,6 +288,21 @@ void session_held(struct dispatch *d, struct session *s, const struct wire_refs 
 void sessions_drain(struct dispatch *d);
 /* Ends the connections that took no message. Not while actions are performed. */
 void sessions_settle(struct dispatch *d);
+
+/* -- adopt.c: workers that were there before our start */
+int expected_init(struct dispatch *d, const struct store_recovery *r,
+		  int64_t *ret_hold_until_us) FH_MUST_USE;
+void expected_came(struct dispatch *d, struct fh_id instance);
+void expected_tick(struct dispatch *d, int64_t now_us);
+/* The store remembers that this worker may hold tasks, or that it does not. */
+void worker_note(struct dispatch *d, struct fh_id instance, bool present);
+/* Begins to fetch what a worker holds from before our start, and takes the HELLO over;
+ * session_enter() follows. False: it holds nothing of that. */
+bool adopt_begin(struct door *door, uint64_t peer, struct wire_hello *own_hello);
+/* Between the opening of the session and its WELCOME. */
+void adopt_all(struct adoption *a, uint32_t session);
+/* Frees one whose op is under way. */
+void adopt_forget(struct store_op *op);
 
 /* -- message.c: what workers say, and what is said to them */
 void door_open(struct door *door);

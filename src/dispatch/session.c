@@ -62,6 +62,8 @@ static void session_forget(struct dispatch *d, struct session *s)
 	list_remove(&s->ending);
 	if (s->door->local)
 		d->local_sessions--;
+	else
+		worker_note(d, s->hello.instance, false);
 	hello_release(&s->hello);
 	*s = (struct session){ 0 };
 	d->session_free[d->session_free_len++] = session_number(d, s);
@@ -107,7 +109,8 @@ static void describe(const struct session *s, char text[160])
 					      : "push");
 }
 
-static void session_open(struct door *door, uint64_t peer, struct session *s, struct wire_hello *h)
+static void session_open(struct door *door, uint64_t peer, struct session *s, struct wire_hello *h,
+			 struct adoption *a)
 {
 	struct dispatch *d = door->d;
 	uint32_t number = session_number(d, s);
@@ -129,17 +132,22 @@ static void session_open(struct door *door, uint64_t peer, struct session *s, st
 					     .immortal = door->local,
 					     .pull = s->hello.mode == WIRE_PULL } };
 	dispatch_step(d, &ev);
+	if (a)
+		adopt_all(a, number);
 	welcome(d, s);
 	describe(s, text);
 	dispatch_log(d, "worker session %" PRIu32 ": %s", number, text);
-	if (held.count > 0)
+	if (!door->local) {
 		session_held(d, s, &held, 0, false);
+		expected_came(d, s->hello.instance);
+		worker_note(d, s->hello.instance, true);
+	}
 	if (d->draining && d->starts == 0)
 		send_drain(d, s, WIRE_DRAIN_LEAVE);
 }
 
 static void session_resume(struct door *door, uint64_t peer, struct session *s,
-			   struct wire_hello *h)
+			   struct wire_hello *h, struct adoption *a)
 {
 	struct dispatch *d = door->d;
 	if (s->connected) {
@@ -151,6 +159,8 @@ static void session_resume(struct door *door, uint64_t peer, struct session *s,
 	functions_forget_session(d, session_number(d, s));
 	struct core_event ev = { .kind = CORE_EV_SESSION_RESUMED, .session = session_number(d, s) };
 	dispatch_step(d, &ev);
+	if (a)
+		adopt_all(a, ev.session);
 	welcome(d, s);
 	dispatch_log(d, "worker session %" PRIu32 " is back, with %" PRIu32 " tasks", ev.session,
 		     h->in_flight.count);
@@ -173,13 +183,20 @@ void session_hello(struct door *door, uint64_t peer, struct wire_hello *h)
 		transport_close_peer(door->transport, peer);
 		return;
 	}
+	if (s || !adopt_begin(door, peer, h))
+		session_enter(door, peer, h, NULL);
+}
+
+void session_enter(struct door *door, uint64_t peer, struct wire_hello *h, struct adoption *a)
+{
+	struct session *s = map_get(&door->d->instances, h->instance);
 	if (s) {
-		session_resume(door, peer, s, h);
+		session_resume(door, peer, s, h, a);
 		return;
 	}
-	s = session_new(d);
+	s = session_new(door->d);
 	if (s)
-		session_open(door, peer, s, h);
+		session_open(door, peer, s, h, a);
 	else
 		door_refuse(door, peer, NULL, "there are too many workers");
 }

@@ -17,7 +17,7 @@ static struct core_limits limits_draw(struct rng *r)
 	l.lane_max = rng_range(r, 2, 16);
 	l.lane_bytes_max = rng_chance(r, 300) ? 500 : 100000;
 	l.lanes_max = rng_range(r, 1, 2);
-	l.sessions_max = 8;
+	l.sessions_max = 64;
 	l.live_max = rng_chance(r, 500) ? rng_range(r, 8, 40) : 100000;
 	l.live_bytes_max = rng_chance(r, 200) ? 4000 : 1000000;
 	l.ahead_per_slot = rng_chance(r, 500) ? 32 : rng_range(r, 1, 4);
