@@ -132,12 +132,23 @@ static void on_work(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- from the transport ---- */
 
+static bool is_welcomed(const struct agent *a)
+{
+	struct session_stats stats;
+	session_stats(a->session, &stats);
+	return stats.welcomed;
+}
+
 static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 {
+	struct agent *a = ctx;
 	(void)peer;
 	struct session_event event = { .kind = SESSION_EV_RECEIVED, .message = own_msg };
-	step(ctx, &event, &(struct cargo){ .message = own_msg });
+	bool welcome = own_msg->type == WIRE_WELCOME;
+	step(a, &event, &(struct cargo){ .message = own_msg });
 	wire_msg_release(own_msg);
+	if (welcome && a->config.welcomed && is_welcomed(a))
+		a->config.welcomed(a->config.ctx);
 }
 
 static void on_connected(void *ctx, uint64_t peer)
@@ -350,6 +361,8 @@ void agent_free(struct agent **agent)
 	*agent = NULL;
 	if (a->runner)
 		runner_free(&a->runner);
+	if (a->transport && is_welcomed(a))
+		agent_say_bye(a); /* and it is true: nothing runs any more */
 	transport_free(&a->transport);
 	if (a->session)
 		release_kept(a);

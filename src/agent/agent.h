@@ -40,6 +40,9 @@ struct agent_config {
 	/* One line for the log: the runner broke, works again, the dispatcher is lost. May be NULL.
 	 */
 	void (*log)(void *ctx, const char *line);
+	/* The dispatcher has taken this worker: at the start, and after each connection that was
+	 * lost. May be NULL. */
+	void (*welcomed)(void *ctx);
 	/* agent_drain() was called, or the dispatcher sent DRAIN, and nothing is left to do: every
 	 * result is acknowledged and BYE is sent. At most once. May be NULL. */
 	void (*drained)(void *ctx);
@@ -66,8 +69,9 @@ struct agent_stats {
 int agent_new(const struct agent_config *config, struct agent **ret_agent,
 	      struct fh_err *err) FH_MUST_USE;
 
-/* Kills what runs, at once, and frees everything, the transport included (so that the other end is
- * `lost`). Nulls the pointer; accepts a pointer to NULL. */
+/* Kills what runs, at once, says BYE, so that it runs elsewhere soon, and frees everything, the
+ * transport included (so that the other end is `lost`). Nulls the pointer; accepts a pointer to
+ * NULL. */
 void agent_free(struct agent **a);
 
 /* Takes no more tasks, finishes what it has, then calls `drained`. */

@@ -53,6 +53,9 @@ struct agent {
 /* Performs the actions of the last step in order. */
 void agent_perform(struct agent *a, struct cargo *cargo);
 
+/* To the dispatcher: this worker holds nothing any more. */
+void agent_say_bye(struct agent *a);
+
 /* One line for the owner's log. */
 void agent_log(struct agent *a, const char *line);
 

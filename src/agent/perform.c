@@ -107,6 +107,12 @@ static void transmit(struct agent *a, struct wire_msg *own_msg)
 		wire_msg_release(own_msg);
 }
 
+void agent_say_bye(struct agent *a)
+{
+	struct wire_msg m = { .type = WIRE_BYE, .bye = { .why = WIRE_BYE_DRAINED } };
+	transmit(a, &m);
+}
+
 static bool copy_text(char **ret_copy, const char *text)
 {
 	*ret_copy = text ? fh_strdup(text) : NULL;
@@ -232,9 +238,6 @@ static void talk(struct agent *a, const struct session_action *action)
 		m.type = WIRE_STARTED;
 		m.ref = action->ref;
 		break;
-	case SESSION_DO_SEND_BYE:
-		m.type = WIRE_BYE;
-		break;
 	default:
 		FH_UNREACHABLE("not an action of the session");
 	}
@@ -300,6 +303,9 @@ static void perform(struct agent *a, const struct session_action *action, struct
 		break;
 	case SESSION_DO_SEND_HEARTBEAT:
 		send_heartbeat(a);
+		break;
+	case SESSION_DO_SEND_BYE:
+		agent_say_bye(a);
 		break;
 	case SESSION_DO_RECONNECT:
 		reconnect(a, action->why);

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <zmq.h>
 
 #include "app/options.h"
 #include "app/serve.h"
+#include "app/worker.h"
 #include "farhand/version.h"
 
 enum { EXIT_USAGE = 2 };
@@ -16,6 +18,7 @@ static const char help[] = "Usage: farhand COMMAND [FLAG]...\n"
 			   "Borrow strong machines: run Python functions by REST, durably.\n"
 			   "\n"
 			   "  serve      gateway, dispatcher and local pool in one process\n"
+			   "  worker     runs functions for a dispatcher elsewhere\n"
 			   "  version    versions of Farhand and of its libraries\n"
 			   "\n"
 			   "  --help, --version\n"
@@ -23,8 +26,10 @@ static const char help[] = "Usage: farhand COMMAND [FLAG]...\n"
 
 static int print_version(void)
 {
-	(void)printf("farhand %s (libevent %s, SQLite %s)\n", FH_VERSION, event_get_version(),
-		     sqlite3_libversion());
+	int major, minor, patch;
+	zmq_version(&major, &minor, &patch);
+	(void)printf("farhand %s (libevent %s, SQLite %s, ZeroMQ %d.%d.%d)\n", FH_VERSION,
+		     event_get_version(), sqlite3_libversion(), major, minor, patch);
 	return 0;
 }
 
@@ -34,17 +39,30 @@ static int usage_error(const char *line)
 	return EXIT_USAGE;
 }
 
+static int print_help(const char *text)
+{
+	(void)fputs(text, stdout);
+	return 0;
+}
+
 static int command_serve(int argc, char **argv)
 {
 	struct serve_options options;
 	struct fh_err err = { "" };
-	if (serve_options_parse(&options, argc, argv, &err))
+	bool wants_help;
+	if (serve_options_parse(&options, argc, argv, &wants_help, &err))
 		return usage_error(err.text);
-	if (options.help) {
-		(void)fputs(serve_options_help(), stdout);
-		return 0;
-	}
-	return serve_run(&options);
+	return wants_help ? print_help(serve_options_help()) : serve_run(&options);
+}
+
+static int command_worker(int argc, char **argv)
+{
+	struct worker_options options;
+	struct fh_err err = { "" };
+	bool wants_help;
+	if (worker_options_parse(&options, argc, argv, &wants_help, &err))
+		return usage_error(err.text);
+	return wants_help ? print_help(worker_options_help()) : worker_run(&options);
 }
 
 /* A standard descriptor that is closed would be the number of what we open next, and our lines
@@ -69,13 +87,13 @@ int main(int argc, char **argv)
 	const char *command = argv[1];
 	if (strcmp(command, "serve") == 0)
 		return command_serve(argc - 1, argv + 1);
+	if (strcmp(command, "worker") == 0)
+		return command_worker(argc - 1, argv + 1);
 	if (strcmp(command, "--version") == 0 || strcmp(command, "version") == 0)
 		return print_version();
 	if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
-	    strcmp(command, "help") == 0) {
-		(void)fputs(help, stdout);
-		return 0;
-	}
+	    strcmp(command, "help") == 0)
+		return print_help(help);
 	char line[128];
 	(void)snprintf(line, sizeof line, "unknown command '%.60s'; see farhand --help", command);
 	return usage_error(line);

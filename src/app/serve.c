@@ -15,22 +15,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
 #include "app/env.h"
+#include "app/process.h"
 #include "base/assert.h"
 #include "dispatch/dispatch.h"
 #include "farhand/version.h"
 #include "http/http.h"
+#include "transport/zeromq.h"
 
 enum {
 	TRANSPORT_QUEUE = 1 << 16, /* above slots times hand-ahead: credit fills it, not chance */
-	RESULT_MAX = 10 << 20,	   /* the API's limit of an inline result */
-	LOG_MAX = 1 << 20,
-	KILL_GRACE_MS = 2000, /* SIGTERM to SIGKILL of one task */
-	FLUSH_MS = 1000,      /* for last answers on their way out, at a stop */
+	FLUSH_MS = 1000,	   /* for last answers on their way out, at a stop */
 };
 
 enum phase { STARTING, SERVING, STOPPING, STOPPED };
@@ -43,7 +41,8 @@ struct server {
 	int committed_fd;
 	int64_t timer_us;
 	struct store *store;
-	struct transport *dispatcher_end, *worker_end;
+	struct transport *dispatcher_end, *worker_end; /* of the local pool */
+	struct transport *workers;		       /* elsewhere */
 	struct dispatch *dispatch;
 	struct agent *agent;
 	struct http_server *http;
@@ -51,12 +50,6 @@ struct server {
 	bool flushed;
 	int status;
 };
-
-static int fail(const char *line)
-{
-	(void)fprintf(stderr, "farhand: %s\n", line);
-	return EXIT_FAILURE;
-}
 
 /* On the store's thread. */
 static void store_wakes(void *ctx)
@@ -106,8 +99,9 @@ static void announce(struct server *s)
 	http_server_set_ready(s->http, true);
 	const char *open = strchr(s->options->host, ':') ? "[" : "";
 	const char *close = *open ? "]" : "";
-	(void)printf("ready http://%s%s%s:%u\n", open, s->options->host, close,
-		     http_server_port(s->http));
+	(void)printf("ready http://%s%s%s:%u%s%s\n", open, s->options->host, close,
+		     http_server_port(s->http), s->workers ? " " : "",
+		     s->workers ? transport_zmq_url(s->workers) : "");
 	(void)fflush(stdout);
 }
 
@@ -123,7 +117,7 @@ static void look_at_start(struct server *s)
 	if (!s->agent || dispatch_has_local_worker(s->dispatch)) {
 		announce(s);
 	} else if (broken) {
-		(void)fail(broken);
+		(void)process_fail(broken);
 		end(s, EXIT_FAILURE);
 	}
 }
@@ -132,7 +126,7 @@ static void run(struct server *s)
 {
 	if (dispatch_run(s->dispatch)) {
 		/* Nothing may be said any more, not even to clients that wait. */
-		(void)fail(store_failure(s->store));
+		(void)process_fail(store_failure(s->store));
 		store_close(&s->store);
 		_exit(EXIT_FAILURE);
 	}
@@ -192,7 +186,8 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 	http_server_set_ready(s->http, false);
 	http_server_close_listener(s->http);
 	dispatch_drain(s->dispatch);
-	struct timeval tv = { s->options->grace_ms / 1000, s->options->grace_ms % 1000 * 1000 };
+	struct timeval tv = { s->options->pool.grace_ms / 1000,
+			      s->options->pool.grace_ms % 1000 * 1000 };
 	(void)event_add(s->grace, &tv);
 	dispatch_wakes(s);
 }
@@ -213,7 +208,8 @@ static int open_store(struct server *s, struct store_recovery *recovery, struct 
 	return store_open_sqlite(s->options->data, &config, &s->store, recovery, err);
 }
 
-static int start_dispatch(struct server *s, const struct store_recovery *recovery)
+static int start_dispatch(struct server *s, const struct store_recovery *recovery,
+			  struct fh_err *err)
 {
 	struct dispatch_config config = {
 		.limits = CORE_LIMITS_DEFAULT,
@@ -230,31 +226,29 @@ static int start_dispatch(struct server *s, const struct store_recovery *recover
 	};
 	config.limits.live_max = s->options->queued_max;
 	config.limits.live_bytes_max = s->options->queued_bytes_max;
-	if (s->options->slots > 0) {
+	if (s->options->pool.slots > 0) {
 		if (transport_inproc_pair(TRANSPORT_QUEUE, &s->dispatcher_end, &s->worker_end))
 			return FH_ENOMEM;
 		config.local = s->dispatcher_end;
+	}
+	if (s->options->bind[0]) {
+		int ret = transport_zmq_bind(s->base, s->options->bind, &s->workers, err);
+		if (ret)
+			return ret;
+		config.remote = s->workers;
 	}
 	return dispatch_new(&config, &s->dispatch);
 }
 
 static int start_agent(struct server *s, struct fh_err *err)
 {
-	if (s->options->slots == 0)
+	if (s->options->pool.slots == 0)
 		return 0;
-	struct agent_config config = {
-		.base = s->base,
-		.own_transport = s->worker_end,
-		.slots = s->options->slots,
-		.python = s->options->python,
-		.paths = s->options->paths,
-		.path_count = s->options->path_count,
-		.grace_ms = KILL_GRACE_MS,
-		.result_max = RESULT_MAX,
-		.log_max = LOG_MAX,
-		.ctx = s,
-		.log = agent_says,
-	};
+	struct agent_config config = pool_agent_config(&s->options->pool);
+	config.base = s->base;
+	config.own_transport = s->worker_end;
+	config.ctx = s;
+	config.log = agent_says;
 	struct fh_id_gen gen = { 0 };
 	config.instance = fh_id_next(&gen, (uint64_t)env_wall_ms(NULL), env_random(NULL));
 	int ret = agent_new(&config, &s->agent, err);
@@ -298,7 +292,7 @@ static int start_parts(struct server *s, const struct store_recovery *recovery, 
 	s->committed = event_new(s->base, s->committed_fd, EV_READ | EV_PERSIST, on_committed, s);
 	if (!s->committed || event_add(s->committed, NULL))
 		return FH_ENOMEM;
-	int ret = start_dispatch(s, recovery);
+	int ret = start_dispatch(s, recovery, err);
 	if (ret == 0)
 		ret = start_agent(s, err);
 	return ret ? ret : start_http(s, err);
@@ -357,6 +351,7 @@ static void release(struct server *s)
 	http_server_free(&s->http);
 	transport_free(&s->dispatcher_end);
 	transport_free(&s->worker_end);
+	transport_free(&s->workers);
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
 		if (events[i])
 			event_free(events[i]);
@@ -366,26 +361,14 @@ static void release(struct server *s)
 		(void)close(s->committed_fd);
 }
 
-/* Thousands of parked clients need descriptors; the hard limit is the operator's. */
-static void raise_limits(void)
-{
-	struct rlimit files;
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-		files.rlim_cur = files.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &files);
-	}
-}
-
 int serve_run(const struct serve_options *options)
 {
 	struct server s = { .options = options, .committed_fd = -1, .status = EXIT_SUCCESS };
 	struct fh_err err = { "" };
-	(void)signal(SIGPIPE, SIG_IGN);
-	(void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is the store's error to tell */
-	raise_limits();
+	process_prepare();
 	int ret = start(&s, &err);
 	if (ret) {
-		s.status = fail(err.text[0] ? err.text : fh_error_text(ret));
+		s.status = process_fail(err.text[0] ? err.text : fh_error_text(ret));
 	} else {
 		dispatch_wakes(&s);
 		(void)event_base_dispatch(s.base);

@@ -33,4 +33,8 @@ int transport_zmq_connect(struct event_base *base, const char *const *urls, size
 			  uint64_t (*random)(void *env), void *env,
 			  struct transport **ret_transport, struct fh_err *err) FH_MUST_USE;
 
+/* The dispatcher that it is connected to, or dials next: "tcp://HOST:PORT". Belongs to the
+ * transport. */
+const char *transport_zmq_dispatcher(const struct transport *t);
+
 #endif

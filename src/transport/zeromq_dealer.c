@@ -415,6 +415,13 @@ static int start(struct dealer *d, struct fh_err *err)
 	return 0;
 }
 
+const char *transport_zmq_dispatcher(const struct transport *t)
+{
+	FH_ASSERT(t->ops == &dealer_ops);
+	const struct dealer *d = (const struct dealer *)t;
+	return d->urls[d->url].url;
+}
+
 int transport_zmq_connect(struct event_base *base, const char *const *urls, size_t url_count,
 			  uint64_t (*random)(void *env), void *env,
 			  struct transport **ret_transport, struct fh_err *err)
