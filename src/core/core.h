@@ -57,6 +57,16 @@ struct core_view {
 /* A task of the window by id; false if it is not there. */
 bool core_find(const struct core *c, struct fh_id id, struct core_view *ret_view);
 
+struct core_session_view {
+	uint32_t running;   /* tasks that run on it */
+	uint32_t in_flight; /* tasks that it has, those included */
+	uint8_t pauses;	    /* mask of enum core_pause */
+	int64_t silent_us;  /* since its last message; 0 for one in our process */
+};
+
+/* An open session. */
+void core_session_look(const struct core *c, uint32_t session, struct core_session_view *ret_view);
+
 struct core_counts {
 	uint64_t live, live_bytes;
 	uint32_t window, running, leased, leased_here, sessions, slots, slots_busy;
