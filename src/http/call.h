@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "base/needs.h"
 #include "base/record.h"
 
 enum call_kind {
@@ -249,7 +250,7 @@ struct call_order_worker {
 
 /* What a task waits for, and the word for it. */
 #define CALL_WAITS_FOR(X)                                                                        \
-	X(NOTHING, "nothing")	  /* a worker has it and is about to begin */                    \
+	X(NOTHING, "nothing")	  /* it is under way */                                          \
 	X(FINAL, "final")	  /* it waits no more */                                         \
 	X(RUNNING, "running")	  /* its own end */                                              \
 	X(DELAYED, "delayed")	  /* its not_before */                                           \
@@ -267,23 +268,8 @@ enum call_waits_for {
 		CALL_WAITS_FOR_COUNT,
 };
 
-/* What a task may need of a worker, and the word for it. */
-#define CALL_NEEDS(X)         \
-	X(LABEL, "label")     \
-	X(RUNTIME, "runtime") \
-	X(MODULE, "module")   \
-	X(CORES, "cores")     \
-	X(MEMORY, "memory")
-
-enum call_need_why {
-#define X(name, word) CALL_NEED_##name,
-	CALL_NEEDS(X)
-#undef X
-		CALL_NEED_COUNT,
-};
-
 struct call_need {
-	enum call_need_why why;
+	enum needs_kind kind;
 	const char *wanted; /* "gpu=1" */
 	uint32_t workers;   /* that are here */
 	uint32_t fitting;   /* ... and have it */
@@ -297,7 +283,7 @@ struct call_explanation {
 	const char *text; /* one sentence for people */
 	int64_t until_ms; /* DELAYED, RETRY: wall clock of its end; 0: not known */
 	bool position_known;
-	uint64_t position;   /* tasks that are handed out before it, at least */
+	uint64_t position;   /* tasks that are handed out before it, as far as is known */
 	struct fh_id worker; /* that has it; zero: none */
 	const struct call_need *needs;
 	uint32_t need_count;

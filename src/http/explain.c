@@ -4,12 +4,11 @@
 
 static void render_need(struct text *t, const struct call_need *n)
 {
-	static const char *const words[CALL_NEED_COUNT] = {
-#define X(name, word) [CALL_NEED_##name] = word,
-		CALL_NEEDS(X)
-#undef X
+	static const char *const words[NEEDS_KINDS] = {
+		[NEEDS_CORES] = "cores",   [NEEDS_LABEL] = "label",	[NEEDS_MEM] = "memory",
+		[NEEDS_MODULE] = "module", [NEEDS_RUNTIME] = "runtime",
 	};
-	text_printf(t, "{\"why\":\"%s\",\"wanted\":", words[n->why]);
+	text_printf(t, "{\"why\":\"%s\",\"wanted\":", words[n->kind]);
 	text_json_str(t, n->wanted);
 	text_printf(t, ",\"workers\":%u,\"fitting\":%u,\"text\":", n->workers, n->fitting);
 	text_json_str(t, n->text);

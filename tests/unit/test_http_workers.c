@@ -168,11 +168,11 @@ static void look_at_task(struct fixture *f, struct call *call)
 static void an_explanation(void **state)
 {
 	static const struct call_need needs[] = {
-		{ CALL_NEED_LABEL, "gpu=1", 4, 0, "0 of 4 workers have label gpu=1" },
-		{ CALL_NEED_RUNTIME, "cp313", 4, 1, "1 of 4 workers has Python 3.13" },
-		{ CALL_NEED_MODULE, "mylab", 4, 0, "module" },
-		{ CALL_NEED_CORES, "8", 4, 2, "cores" },
-		{ CALL_NEED_MEMORY, "1", 4, 3, "memory" },
+		{ NEEDS_LABEL, "gpu=1", 4, 0, "0 of 4 workers have label gpu=1" },
+		{ NEEDS_RUNTIME, "cp313", 4, 1, "1 of 4 workers has Python 3.13" },
+		{ NEEDS_MODULE, "mylab", 4, 0, "module" },
+		{ NEEDS_CORES, "8", 4, 2, "cores" },
+		{ NEEDS_MEM, "1", 4, 3, "memory" },
 	};
 	struct fixture *f = *state;
 	f->look = look_at_task;
