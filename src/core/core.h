@@ -68,7 +68,7 @@ enum core_wait {
 };
 
 struct core_wait_view {
-	uint32_t ref;
+	uint32_t ref, class_ix;
 	enum core_wait wait;
 	uint32_t session; /* that has it; CORE_NO_SESSION */
 	uint32_t before;  /* TURN: tasks before it in its lane */

@@ -50,10 +50,11 @@ bool core_find_wait(const struct core *c, struct fh_id id, struct core_wait_view
 	enum core_wait wait = wait_of(t);
 	*ret_view = (struct core_wait_view){
 		.ref = task_ref(c, t),
+		.class_ix = c->lanes[t->lane].class_ix,
 		.wait = wait,
 		.session = task_is_placed(t) ? t->session : CORE_NO_SESSION,
 		.before = wait == CORE_WAITS_TURN ? before_in_lane(c, t) : 0,
-		.losses = t->losses,
+		.losses = t->tally.losses,
 		.due_us = wait == CORE_WAITS_RETRY ? t->due_us : 0,
 	};
 	return true;

@@ -38,11 +38,6 @@ struct fleet {
 	uint64_t slots, taken; /* ... of those that take tasks */
 };
 
-static const char *needs_of(const struct task_rec *t)
-{
-	return t->options.needs ? t->options.needs : "";
-}
-
 static double seconds(int64_t us)
 {
 	return us > 0 ? (double)us / 1e6 : 0;
@@ -264,10 +259,10 @@ static bool from_window(struct dispatch *d, struct call_explain *c)
 		e.told.state = TASK_RUNNING;
 	switch (view.wait) {
 	case CORE_WAITS_TURN:
-		wait_in_line(d, &e, needs_of(&t->rec), view.before, false);
+		wait_in_line(d, &e, d->class_keys[view.class_ix], view.before, false);
 		break;
 	case CORE_WAITS_ALONE:
-		wait_alone(d, &e, needs_of(&t->rec), view.losses);
+		wait_alone(d, &e, d->class_keys[view.class_ix], view.losses);
 		break;
 	case CORE_WAITS_START:
 	case CORE_WAITS_END:
@@ -305,12 +300,14 @@ static bool from_cache(struct dispatch *d, struct call_explain *c)
 static void answer_stored(struct dispatch *d, struct call_explain *c, const struct task_rec *t)
 {
 	struct explanation e = { .told = { .state = TASK_QUEUED } };
+	const char *needs = t->options.needs ? t->options.needs : "";
+	uint32_t class_ix, before = 0;
+	if (class_index(d, needs, &class_ix) == 0)
+		before = core_lane_waiting(d->core, t->account, class_ix);
 	if (t->not_before_ms > dispatch_wall_ms(d))
-		wait_until(d, &e, t->failures > 0, t->not_before_ms);
+		wait_until(d, &e, t->tally.failures > 0, t->not_before_ms);
 	else
-		wait_in_line(d, &e, needs_of(t),
-			     core_lane_waiting(d->core, t->account, class_index(d, needs_of(t))),
-			     true);
+		wait_in_line(d, &e, needs, before, true);
 	answer(c, &e);
 }
 
