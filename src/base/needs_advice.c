@@ -103,6 +103,12 @@ static void add_item(struct fh_err *line, const struct needs_item *item)
 	}
 }
 
+void needs_item_describe(const struct needs_item *item, struct fh_err *ret_text)
+{
+	*ret_text = (struct fh_err){ "" };
+	add_item(ret_text, item);
+}
+
 /* What there is instead of a runtime. */
 static void add_runtimes(struct fh_err *line, const struct needs_tally *t)
 {

@@ -24,6 +24,9 @@ struct needs_tally {
 void needs_tally_add(struct needs_tally *t, const struct needs_offer *offer,
 		     const struct needs_verdict *verdict);
 
+/* A noun for an item: "label gpu=1", "16 GiB of memory". */
+void needs_item_describe(const struct needs_item *item, struct fh_err *ret_text);
+
 /* The lines, for a tally without a fitting worker:
  *   no worker has label gpu=1; no worker has Python 3.13 (cp313); there are cp311 x 8
  *   Start a worker with --label gpu=1, or do without the label. With wait_for_worker the task is

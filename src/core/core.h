@@ -57,6 +57,43 @@ struct core_view {
 /* A task of the window by id; false if it is not there. */
 bool core_find(const struct core *c, struct fh_id id, struct core_view *ret_view);
 
+/* Why a task of the window does not run yet. */
+enum core_wait {
+	CORE_WAITS_TURN,      /* in its lane */
+	CORE_WAITS_ALONE,     /* it must run alone, on a worker that is empty */
+	CORE_WAITS_START,     /* a worker has it, or is about to get it */
+	CORE_WAITS_END,	      /* nothing: it runs */
+	CORE_WAITS_RETRY,     /* an attempt has failed; that is being recorded */
+	CORE_WAITS_RECORDING, /* its end, or the loss of an attempt, is being recorded */
+};
+
+struct core_wait_view {
+	uint32_t ref, class_ix;
+	enum core_wait wait;
+	uint32_t session; /* that has it; CORE_NO_SESSION */
+	uint32_t before;  /* TURN: tasks before it in its lane */
+	uint32_t losses;
+	int64_t due_us; /* RETRY: when it may be tried again */
+};
+
+/* A task of the window by id; false if it is not there. Walks the lane's queue. */
+bool core_find_wait(const struct core *c, struct fh_id id, struct core_wait_view *ret_view);
+
+/* Tasks of a lane that wait in the window. */
+uint32_t core_lane_waiting(const struct core *c, uint32_t account, uint32_t class_ix);
+
+/* Until then nothing is handed out, see core_start; 0: it is. */
+int64_t core_hold_until_us(const struct core *c);
+
+struct core_session_view {
+	uint32_t running;   /* tasks that run on it */
+	uint32_t in_flight; /* tasks that it has, those included */
+	int64_t silent_us;  /* since its last message, as counted for its loss; 0 in our process */
+};
+
+/* An open session. */
+void core_session_look(const struct core *c, uint32_t session, struct core_session_view *ret_view);
+
 struct core_counts {
 	uint64_t live, live_bytes;
 	uint32_t window, running, leased, leased_here, sessions, slots, slots_busy;

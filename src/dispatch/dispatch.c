@@ -248,6 +248,15 @@ static void begin(struct dispatch *d, struct call *c)
 	case CALL_STATS:
 		stats_call(d, (struct call_stats *)c);
 		break;
+	case CALL_LIST_WORKERS:
+		workers_call_list(d, (struct call_list_workers *)c);
+		break;
+	case CALL_ORDER_WORKER:
+		workers_call_order(d, (struct call_order_worker *)c);
+		break;
+	case CALL_EXPLAIN:
+		explain_call(d, (struct call_explain *)c);
+		break;
 	}
 }
 

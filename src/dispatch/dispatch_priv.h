@@ -372,6 +372,13 @@ void stats_call(struct dispatch *d, struct call_stats *c);
 void idempotency_fill(struct dispatch *d, const struct call_idempotency *from,
 		      struct store_idempotency *ret_row);
 
+/* -- workers.c: what operators see of workers, and order them to do */
+void workers_call_list(struct dispatch *d, struct call_list_workers *c);
+void workers_call_order(struct dispatch *d, struct call_order_worker *c);
+
+/* -- explain.c */
+void explain_call(struct dispatch *d, struct call_explain *c);
+
 /* -- upkeep.c */
 void upkeep_init(struct dispatch *d);
 void upkeep_perform(struct dispatch *d, const struct core_action *a);

@@ -16,6 +16,7 @@
 
 #include "base/err.h"
 #include "base/list.h"
+#include "base/needs.h"
 #include "base/record.h"
 
 enum call_kind {
@@ -29,6 +30,9 @@ enum call_kind {
 	CALL_PUT_GROUP,
 	CALL_GET_GROUP,
 	CALL_STATS,
+	CALL_LIST_WORKERS,
+	CALL_ORDER_WORKER,
+	CALL_EXPLAIN,
 };
 
 struct call {
@@ -192,6 +196,104 @@ struct call_stats_values {
 struct call_stats {
 	struct call call;
 	const struct call_stats_values *ret_values;
+};
+
+enum call_worker_mode { CALL_WORKER_LOCAL, CALL_WORKER_PUSH, CALL_WORKER_PULL };
+
+/* LOST: its connection is gone; it may come back until its silence has lasted too long. */
+enum call_worker_state { CALL_WORKER_ONLINE, CALL_WORKER_DRAINING, CALL_WORKER_LOST };
+
+/* A worker, as operators see it. */
+struct call_worker {
+	struct fh_id id;  /* its instance: new at each of its starts, kept when it connects anew */
+	const char *host; /* NULL: not known */
+	enum call_worker_mode mode;
+	enum call_worker_state state;
+	const char *runtime;  /* "cp311" */
+	uint32_t slots;	      /* places for one running task each */
+	uint32_t slots_busy;  /* tasks that run */
+	uint32_t in_flight;   /* tasks that it has, those included */
+	uint32_t cores;	      /* of its host; 0: not known */
+	uint64_t mem_bytes;   /* of its host; 0: not known */
+	const char *labels;   /* "gpu=1,site=lab"; NULL: none */
+	int64_t connected_ms; /* wall clock of its first HELLO */
+	int64_t heard_ms;     /* wall clock of its last message */
+	uint64_t finished;    /* attempts that it has ended since then */
+	uint64_t failed;      /* ... of those */
+};
+
+/* The workers, behind a cursor; or one, and then FH_ENOTFOUND. Who comes or goes between two pages
+ * may be missed. */
+struct call_list_workers {
+	struct call call;
+	struct fh_id id;   /* only this one; zero: all */
+	uint64_t after_no; /* the cursor; 0: from the beginning */
+	uint32_t limit;	   /* <= 1,000 */
+	const struct call_worker *ret_workers;
+	uint32_t ret_count;
+	bool ret_more;
+	uint64_t ret_last_no; /* position of the last one in ret_workers, or after_no */
+};
+
+enum call_worker_order {
+	CALL_WORKER_DRAIN,  /* it gets no more tasks, ends what it has, and stays */
+	CALL_WORKER_RESUME, /* it gets tasks again */
+};
+
+/* Twice the same order is one. FH_ENOTFOUND. */
+struct call_order_worker {
+	struct call call;
+	struct fh_id id;
+	enum call_worker_order order;
+	const struct call_worker *ret_worker; /* as it is now */
+};
+
+/* What a task waits for, and the word for it. */
+#define CALL_WAITS_FOR(X)                                                                        \
+	X(NOTHING, "nothing")	  /* it is under way */                                          \
+	X(FINAL, "final")	  /* it waits no more */                                         \
+	X(RUNNING, "running")	  /* its own end */                                              \
+	X(DELAYED, "delayed")	  /* its not_before */                                           \
+	X(RETRY, "retry")	  /* the pause before its next attempt */                        \
+	X(CAPACITY, "capacity")	  /* a slot: those that could run it are taken */                \
+	X(WINDOW, "window")	  /* tasks before it that are not yet handed out */              \
+	X(NO_WORKER, "no_worker") /* a worker: there is none */                                  \
+	X(NEEDS, "needs")	  /* a worker that has what it needs: none of those here does */ \
+	X(GRACE, "grace")	  /* a worker that may come back with it */
+
+enum call_waits_for {
+#define X(name, word) CALL_WAITS_FOR_##name,
+	CALL_WAITS_FOR(X)
+#undef X
+		CALL_WAITS_FOR_COUNT,
+};
+
+struct call_need {
+	enum needs_kind kind;
+	const char *wanted; /* "gpu=1" */
+	uint32_t workers;   /* that are here */
+	uint32_t fitting;   /* ... and have it */
+	const char *text;   /* "0 of 4 workers have label gpu=1" */
+};
+
+/* Where a task stands, and what it waits for. */
+struct call_explanation {
+	enum task_state state;
+	enum call_waits_for waits_for;
+	const char *text; /* one sentence for people */
+	int64_t until_ms; /* DELAYED, RETRY: wall clock of its end; 0: not known */
+	bool position_known;
+	uint64_t position;   /* tasks that are handed out before it, as far as is known */
+	struct fh_id worker; /* that has it; zero: none */
+	const struct call_need *needs;
+	uint32_t need_count;
+};
+
+/* FH_ENOTFOUND. */
+struct call_explain {
+	struct call call;
+	struct fh_id task;
+	const struct call_explanation *ret_explanation;
 };
 
 #endif

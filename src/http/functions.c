@@ -2,10 +2,7 @@
  *
  * Happy path: body -> payload_read() -> CALL_PUT_FUNCTION -> 201, or 200 if it was there already.
  * Failure modes: see body.c and task_in.h; an unknown function is 404. */
-#include <ctype.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -15,7 +12,7 @@
 #include "http/render.h"
 #include "http/task_in.h"
 
-enum { NAME_MAX_BYTES = 512, DESCRIPTION_MAX = 4096, LIST_DEFAULT = 100, LIST_MAX = 1000 };
+enum { NAME_MAX_BYTES = 512, DESCRIPTION_MAX = 4096 };
 
 struct function_fields {
 	const char *name, *description;
@@ -217,24 +214,6 @@ void function_payload_get(struct exchange *x)
 	query(x, true, payload_got);
 }
 
-/* Where the next page is; a name is written so that it stands in a query whatever it holds. */
-static void set_link(struct exchange *x, const struct call_list_functions *c)
-{
-	struct text t = { 0 };
-	text_printf(&t, "</v1/functions?cursor=%" PRIx64 "&limit=%u", c->ret_last_no, c->limit);
-	text_str(&t, c->name ? "&name=" : "");
-	for (const char *at = c->name ? c->name : ""; *at; at++) {
-		if (isalnum((unsigned char)*at))
-			text_add(&t, at, 1);
-		else
-			text_printf(&t, "%%%02X", (unsigned char)*at);
-	}
-	text_add(&t, ">; rel=\"next\"", sizeof ">; rel=\"next\"");
-	if (!t.broken)
-		exchange_set_header(x, "Link", t.data);
-	text_release(&t);
-}
-
 static uint64_t list_size(const struct call_list_functions *c)
 {
 	enum { MEMBERS = 512 }; /* of a function, apart from its texts */
@@ -262,33 +241,7 @@ static void functions_got(struct exchange *x)
 			text_str(&t, ",");
 		render_function(&t, &c->ret_functions[i]);
 	}
-	text_str(&t, "],\"next_cursor\":");
-	if (c->ret_more) {
-		text_printf(&t, "\"%" PRIx64 "\"}", c->ret_last_no);
-		set_link(x, c);
-	} else {
-		text_str(&t, "null}");
-	}
-	exchange_reply_json(x, 200, &t);
-}
-
-static void take_list_query(struct json_in *in, struct query *q, struct call_list_functions *c)
-{
-	const char *limit = query_get(q, "limit"), *cursor = query_get(q, "cursor");
-	c->name = query_get(q, "name");
-	c->limit = LIST_DEFAULT;
-	if (limit) {
-		size_t digits = strspn(limit, "0123456789");
-		unsigned long n = digits <= 4 && !limit[digits] ? strtoul(limit, NULL, 10) : 0;
-		c->limit = (uint32_t)n;
-	}
-	if (c->limit < 1 || c->limit > LIST_MAX)
-		json_in_parameter_error(in, "limit", "not a number from 1 to 1000");
-	if (cursor && !cursor_parse(cursor, &c->after_no))
-		json_in_parameter_error(in, "cursor", "not a cursor that this server has given");
-	const char *unknown = query_unused(q);
-	if (unknown)
-		json_in_parameter_error(in, unknown, "there is no such parameter");
+	page_reply(x, &t, c->ret_more, c->ret_last_no, c->limit, c->name);
 }
 
 void functions_get(struct exchange *x)
@@ -301,7 +254,8 @@ void functions_get(struct exchange *x)
 		query_refuse(x, ret);
 		return;
 	}
-	take_list_query(&in, &r->query, &r->call);
+	r->call.name = query_get(&r->query, "name");
+	page_take(&in, &r->query, &r->call.limit, &r->call.after_no);
 	if (errors.count)
 		problem_reply_fields(x, &errors);
 	else

@@ -19,6 +19,16 @@ void query_refuse(struct exchange *x, int ret);
 /* The id in the path. False: it is none, and the exchange is answered with 404. */
 bool path_id(struct exchange *x, struct fh_id *ret_id);
 
+/* page.c: lists come in pages. */
+struct json_in;
+
+/* Takes `?limit=` and `?cursor=`, and refuses what nobody has asked for. */
+void page_take(struct json_in *in, struct query *q, uint32_t *ret_limit, uint64_t *ret_after);
+/* Answers with the items that stand in `t`, behind `{"items":[`, and with where the next page is.
+ * `name`: the filter to keep, or NULL. */
+void page_reply(struct exchange *x, struct text *t, bool more, uint64_t last_no, uint32_t limit,
+		const char *name);
+
 /* functions.c */
 struct function_request {
 	struct exchange x;
@@ -143,5 +153,29 @@ void stats_get(struct exchange *x);
 void version_get(struct exchange *x);
 void live_get(struct exchange *x);
 void ready_get(struct exchange *x);
+
+/* workers.c */
+struct workers_request {
+	struct exchange x;
+	struct call_list_workers call;
+};
+
+struct worker_order {
+	struct exchange x;
+	struct call_order_worker call;
+};
+
+void workers_get(struct exchange *x);
+void worker_get(struct exchange *x);
+void worker_drain(struct exchange *x);
+void worker_resume(struct exchange *x);
+
+/* explain.c */
+struct explain_request {
+	struct exchange x;
+	struct call_explain call;
+};
+
+void explain_get(struct exchange *x);
 
 #endif

@@ -80,6 +80,26 @@ static void answer_list_functions(struct fixture *f, struct call_list_functions 
 	FH_ASSERT_CMP(c->ret_count, <=, FIXTURE_FUNCTIONS_MAX);
 }
 
+/* The same as for functions; or one. */
+static void answer_list_workers(struct fixture *f, struct call_list_workers *c)
+{
+	uint64_t count = fh_id_is_zero(c->id) ? f->worker_count : 1;
+	uint64_t left = c->after_no < count ? count - c->after_no : 0;
+	for (uint32_t i = 0; i < FIXTURE_WORKERS_MAX; i++)
+		f->workers[i] = f->worker;
+	c->ret_workers = f->workers;
+	c->ret_count = left < c->limit ? (uint32_t)left : c->limit;
+	c->ret_more = left > c->limit;
+	c->ret_last_no = c->after_no + c->ret_count;
+	FH_ASSERT_CMP(c->ret_count, <=, FIXTURE_WORKERS_MAX);
+}
+
+static void answer_order(struct fixture *f, struct call_order_worker *c)
+{
+	f->worker.state = c->order == CALL_WORKER_DRAIN ? CALL_WORKER_DRAINING : CALL_WORKER_ONLINE;
+	c->ret_worker = &f->worker;
+}
+
 static void answer_stats(struct call_stats *c)
 {
 	static const struct call_stats_values values = { .counts = { 3, 1 },
@@ -135,6 +155,15 @@ static void answer(struct fixture *f, struct call *call)
 			break;
 		case CALL_STATS:
 			answer_stats((struct call_stats *)call);
+			break;
+		case CALL_LIST_WORKERS:
+			answer_list_workers(f, (struct call_list_workers *)call);
+			break;
+		case CALL_ORDER_WORKER:
+			answer_order(f, (struct call_order_worker *)call);
+			break;
+		case CALL_EXPLAIN:
+			((struct call_explain *)call)->ret_explanation = &f->explanation;
 			break;
 		}
 	}
@@ -220,6 +249,22 @@ static void fill_records(struct fixture *f)
 	f->group = (struct group_rec){
 		.id = parsed(GROUP_ID), .created_ms = f->now_ms, .total = 4, .counts = { 3, 1 }
 	};
+	f->worker = (struct call_worker){ .id = parsed(WORKER_ID),
+					  .host = "lab7",
+					  .mode = CALL_WORKER_PUSH,
+					  .runtime = "cp311",
+					  .slots = 8,
+					  .slots_busy = 2,
+					  .in_flight = 3,
+					  .cores = 16,
+					  .mem_bytes = UINT64_C(64) << 30,
+					  .labels = "gpu=1,site=lab",
+					  .connected_ms = f->now_ms - 5000,
+					  .heard_ms = f->now_ms - 250,
+					  .finished = 40,
+					  .failed = 1 };
+	f->explanation = (struct call_explanation){ .waits_for = CALL_WAITS_FOR_CAPACITY,
+						    .text = "all are \"busy\"" };
 }
 
 struct fixture *fixture_new(const struct http_limits *limits)

@@ -15,13 +15,19 @@
 struct event;
 struct event_base;
 
-enum { FIXTURE_WAIT_MS = 20000, FIXTURE_VIEWS_MAX = 4, FIXTURE_FUNCTIONS_MAX = 8 };
+enum {
+	FIXTURE_WAIT_MS = 20000,
+	FIXTURE_VIEWS_MAX = 4,
+	FIXTURE_FUNCTIONS_MAX = 8,
+	FIXTURE_WORKERS_MAX = 8
+};
 
 /* A pickle of ((1,), {}) and of a small function, in base64. */
 #define PICKLE	    "gASVCQAAAAAAAABLAYWUfZSGlC4="
 #define FUNCTION_ID "0190c2a6-1111-7222-8333-444455556666"
 #define TASK_ID	    "0190c2a6-aaaa-7222-8333-444455556666"
 #define GROUP_ID    "0190c2a6-bbbb-7222-8333-444455556666"
+#define WORKER_ID   "5b4c2a6e-cccc-4222-8333-444455556666"
 #define JSON_TYPE   "Content-Type: application/json\r\n"
 #define OCTETS_TYPE "Content-Type: application/octet-stream\r\n"
 
@@ -52,6 +58,10 @@ struct fixture {
 	struct group_rec group;
 	struct call_view views[FIXTURE_VIEWS_MAX];
 	uint32_t view_count;
+	struct call_worker worker;
+	uint32_t worker_count; /* in a list */
+	struct call_worker workers[FIXTURE_WORKERS_MAX];
+	struct call_explanation explanation;
 	/* The first answer under an idempotency key. */
 	char key[256], location[128];
 	uint8_t fingerprint[32];

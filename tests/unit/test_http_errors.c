@@ -99,6 +99,14 @@ static void what_the_sink_says(void **state)
 		{ FH_ENOMEM, { "GET", "/v1/functions", NULL, 503, "no_memory" } },
 		{ FH_ECLOSED, { "POST", "/v1/groups", "{}", 503, "closing" } },
 		{ FH_ENOMEM, { "GET", "/v1/stats", NULL, 503, "no_memory" } },
+		{ FH_ENOMEM, { "GET", "/v1/workers", NULL, 503, "no_memory" } },
+		{ FH_ENOTFOUND, { "GET", "/v1/workers/" WORKER_ID, NULL, 404, "not_found" } },
+		{ FH_ENOTFOUND,
+		  { "POST", "/v1/workers/" WORKER_ID ":drain", NULL, 404, "not_found" } },
+		{ FH_ENOTFOUND,
+		  { "POST", "/v1/workers/" WORKER_ID ":resume", NULL, 404, "not_found" } },
+		{ FH_ENOTFOUND,
+		  { "GET", "/v1/tasks/" UNKNOWN "/explain", NULL, 404, "not_found" } },
 	};
 	struct fixture *f = *state;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -151,7 +159,13 @@ static void paths_and_methods(void **state)
 		{ "GET", "/v1/tasks/%4", NULL, 404, "not_found" },
 		{ "GET", "/v1/groups/x", NULL, 404, "not_found" },
 		{ "GET", "/v1/tasks/" TASK_ID "/events", NULL, 404, "not_found" }, /* not built */
-		{ "GET", "/v1/workers", NULL, 404, "not_found" },
+		{ "GET", "/v1/workers/", NULL, 404, "not_found" },
+		{ "GET", "/v1/workers/x", NULL, 404, "not a UUID" },
+		{ "POST", "/v1/workers/x:drain", "{}", 404, "not a UUID" },
+		{ "POST", "/v1/workers/x:resume", "{}", 404, "not a UUID" },
+		{ "POST", "/v1/workers/" WORKER_ID ":stop", "{}", 404,
+		  "not_found" }, /* not built */
+		{ "GET", "/v1/tasks/x/explain", NULL, 404, "not a UUID" },
 		{ "POST", "/v1/tasks/" TASK_ID ":retry", "{}", 404, "not_found" },
 		{ "GET", "/openapi.json", NULL, 404, "not_found" },
 		{ "DELETE", "/v1/tasks", NULL, 405, "POST" },
@@ -160,6 +174,16 @@ static void paths_and_methods(void **state)
 		{ "OPTIONS", "/v1/tasks:batch", NULL, 405, "POST" },
 		{ "POST", "/livez", "{}", 405, "GET, HEAD" },
 		{ "DELETE", "/v1/functions", NULL, 405, "POST, GET, HEAD" },
+		{ "POST", "/v1/workers", "{}", 405, "GET, HEAD" },
+		{ "DELETE", "/v1/workers/" WORKER_ID, NULL, 405, "GET, HEAD" },
+		{ "GET", "/v1/workers/" WORKER_ID ":drain", NULL, 405, "POST" },
+		{ "GET", "/v1/workers/" WORKER_ID ":resume", NULL, 405, "POST" },
+		{ "POST", "/v1/tasks/" TASK_ID "/explain", "{}", 405, "GET, HEAD" },
+		{ "GET", "/v1/workers?limit=0", NULL, 422, "?limit" },
+		{ "GET", "/v1/workers?cursor=x", NULL, 422, "?cursor" },
+		{ "GET", "/v1/workers?state=online", NULL, 422, "?state" },
+		{ "GET", "/v1/workers?limit=1&limit=1", NULL, 422, "query" },
+		{ "GET", "/v1/workers?limit=%zz", NULL, 400, "bad_request" },
 		{ "GET", "/v1/functions?limit=0", NULL, 422, "?limit" },
 		{ "GET", "/v1/functions?limit=1001", NULL, 422, "?limit" },
 		{ "GET", "/v1/functions?limit=+5", NULL, 422, "?limit" },
@@ -338,11 +362,15 @@ static void without_memory_it_is_503(void **state)
 		{ "GET", "/v1/functions/f%20g", NULL, 0, "" },
 		{ "GET", "/v1/functions?name=f%20g&limit=1", NULL, 0, "" },
 		{ "GET", "/v1/tasks/" TASK_ID "/result?wait=1", NULL, 0, "" },
+		{ "GET", "/v1/tasks/" TASK_ID "/explain", NULL, 0, "" },
+		{ "GET", "/v1/workers?limit=1", NULL, 0, "" },
+		{ "POST", "/v1/workers/" WORKER_ID ":drain", "{}", 0, "" },
 	};
 	struct fixture *f = *state;
 	f->task.state = TASK_FAILED;
 	f->task.reason = REASON_TIMEOUT;
 	f->function_count = 2;
+	f->worker_count = 2;
 	blob_free(&f->result.value);
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		int failed = 0;
