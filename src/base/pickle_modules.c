@@ -226,37 +226,33 @@ static void step(struct reader *r, const struct pickle_op *op)
 	}
 }
 
-/* The stream is known to be whole. */
-static void read(struct reader *r, const void *data, size_t len)
+/* The stream is known to be whole, and to name something. */
+static int read(const void *data, size_t len, char **ret_modules)
 {
+	struct reader r = { .memo = fh_malloc(MEMO_MAX * sizeof *r.memo) };
 	struct pickle_walk w;
 	struct pickle_op op;
-	if (pickle_walk_init(&w, data, len))
-		return;
-	while (pickle_next(&w, &op) > 0)
-		step(r, &op);
+	if (!r.memo)
+		return FH_ENOMEM;
+	int ret = pickle_walk_init(&w, data, len);
+	if (ret == 0)
+		while ((ret = pickle_next(&w, &op)) > 0)
+			step(&r, &op);
+	fh_free(r.memo);
+	if (ret < 0 || !*r.found.modules)
+		return ret;
+	*ret_modules = fh_strdup(r.found.modules);
+	return *ret_modules ? 0 : FH_ENOMEM;
 }
 
 int pickle_modules(const void *data, size_t len, char **ret_modules)
 {
-	struct reader r = { 0 };
 	bool names;
 	char *modules = NULL;
 	int ret = pickle_scan(data, len, &names);
-	if (ret)
-		return ret;
-	if (names) {
-		r.memo = fh_malloc(MEMO_MAX * sizeof *r.memo);
-		if (!r.memo)
-			return FH_ENOMEM;
-		read(&r, data, len);
-		fh_free(r.memo);
-	}
-	if (*r.found.modules) {
-		modules = fh_strdup(r.found.modules);
-		if (!modules)
-			return FH_ENOMEM;
-	}
-	*ret_modules = modules;
-	return 0;
+	if (ret == 0 && names)
+		ret = read(data, len, &modules);
+	if (ret == 0)
+		*ret_modules = modules;
+	return ret;
 }

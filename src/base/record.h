@@ -113,7 +113,7 @@ const char *serializer_name(enum serializer s);
 
 struct function_rec {
 	struct fh_id id;
-	uint8_t digest[32]; /* SHA-256 over name, serializer and payload: makes it idempotent */
+	uint8_t digest[32]; /* SHA-256 over name, serializer, payload, needs: makes it idempotent */
 	char *name;
 	enum serializer serializer;
 	char *description;    /* or NULL */

@@ -80,13 +80,14 @@ static void add_task(struct batch *b, size_t index, struct task_fields *f)
 	struct batch_slot *slot = &r->slots[index];
 	struct fh_err err = { "" };
 	struct blob *payload;
-	int ret = payload_read(f->payload, &exchange_config(&r->x)->limits, &payload, &err);
+	int ret = payload_read(f->payload, &exchange_config(&r->x)->limits, &payload, &f->modules,
+			       &err);
 	if (ret) {
 		refuse_slot(slot, ret, &err);
 		return;
 	}
 	f->group_id = b->fields.group_id;
-	submit_fill(&r->x, &r->call.items[r->call.count++].task, f, payload);
+	submit_fill(&r->x, &r->call.items[r->call.count++], f, payload);
 }
 
 static int read_task(struct batch *b, size_t index, const json_t *task)
@@ -146,11 +147,22 @@ static void read_batch(struct batch *b, const json_t *body)
 	b->defaults.function_id = b->fields.function_id;
 }
 
-static void render_problem(struct text *t, enum problem_kind kind, const char *detail)
+static void render_problem(struct text *t, enum problem_kind kind, const char *detail,
+			   const char *advice)
 {
 	text_str(t, "{\"problem\":{");
-	problem_members(t, kind, detail);
+	problem_members(t, kind, detail, advice);
 	text_str(t, "}}");
+}
+
+/* Why the other side has left the item out. */
+static void render_refusal(struct text *t, const struct call_submit_item *item)
+{
+	enum problem_kind kind = problem_of_error(item->ret);
+	if (item->unfit)
+		render_problem(t, kind, item->unfit->detail.text, item->unfit->advice.text);
+	else
+		render_problem(t, kind, "no such function", NULL);
 }
 
 static void render_slots(struct text *t, const struct submit_request *r)
@@ -165,11 +177,11 @@ static void render_slots(struct text *t, const struct submit_request *r)
 		if (i)
 			text_add(t, ",", 1);
 		if (slot->problem) {
-			render_problem(t, slot->problem, slot->detail);
+			render_problem(t, slot->problem, slot->detail, NULL);
 			continue;
 		}
 		if (item->ret) {
-			render_problem(t, problem_of_error(item->ret), "no such function");
+			render_refusal(t, item);
 		} else {
 			text_add(t, "{\"id\":", 6);
 			text_json_id(t, item->task.id);

@@ -39,6 +39,7 @@ struct call {
 	enum call_kind kind;
 	int ret;
 	struct fh_err err;
+	struct fh_err advice;	/* with FH_EUNFIT: what would help */
 	uint32_t retry_after_s; /* with FH_EFULL, FH_EBUSY, FH_ELIMIT */
 	void (*done)(struct call *c);
 	void *owner;	  /* the gateway's */
@@ -96,9 +97,19 @@ struct call_list_functions {
 	uint64_t ret_last_no; /* position of the last one in ret_functions, or after_no */
 };
 
+/* Why no worker can run a task, and what would help (base/needs_advice.h). */
+struct call_unfit {
+	struct fh_err detail, advice;
+};
+
 struct call_submit_item {
 	struct task_rec task; /* id, function, options, payload ... moved away when accepted */
-	int ret;	      /* FH_ENOTFOUND: no such function. Set before render() */
+	char *modules;	      /* of the payload, see pickle_modules(); NULL: none. The gateway's */
+	bool wait_for_worker; /* taken although no worker that is there can run it */
+	/* FH_ENOTFOUND: no such function. FH_EUNFIT: workers are there, and none can run it;
+	 * `unfit` says why and stays until render() has returned. Set before render() */
+	int ret;
+	const struct call_unfit *unfit;
 };
 
 /* Tasks, all of one group or of none. Items whose `ret` is not 0 are left out; with `single` the
@@ -110,6 +121,8 @@ struct call_submit {
 	struct call_submit_item *items;
 	uint32_t count;
 	bool single;
+	bool modules_anywhere; /* modules are no need: where one is missing, the task fails and
+				  names it */
 	struct group_rec *new_group; /* or NULL: the tasks' group_id exists already, or is zero */
 	void (*render)(struct call_submit *c); /* or NULL */
 	struct call_idempotency idempotency;

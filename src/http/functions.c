@@ -9,16 +9,11 @@
 #include "http/digest.h"
 #include "http/handlers.h"
 #include "http/json_in.h"
+#include "http/needs_in.h"
 #include "http/render.h"
 #include "http/task_in.h"
 
 enum { NAME_MAX_BYTES = 512, DESCRIPTION_MAX = 4096 };
-
-struct function_fields {
-	const char *name, *description;
-	const json_t *payload;
-	enum serializer serializer;
-};
 
 static void take_name(struct json_in *in, const json_t *value, void *target)
 {
@@ -59,12 +54,18 @@ static void take_serializer(struct json_in *in, const json_t *value, void *targe
 	json_in_error(in, "not pickle, dill or cloudpickle");
 }
 
+static void take_runtime(struct json_in *in, const json_t *value, void *target)
+{
+	struct function_fields *f = target;
+	needs_take_runtime(in, value, &f->needs);
+}
+
 static const struct json_field function_fields[] = {
 	{ "name", take_name, 1 },
 	{ "payload", take_payload, 1 },
 	{ "serializer", take_serializer, 1 },
 	{ "description", take_description, 1 },
-	{ "runtime", NULL, 1 },
+	{ "runtime", take_runtime, 1 },
 	{ "source", NULL, 1 },
 	{ "entrypoint", NULL, 1 },
 	{ "defaults", NULL, 1 },
@@ -72,34 +73,42 @@ static const struct json_field function_fields[] = {
 	{ "max_running", NULL, 1 },
 };
 
-static int fill(struct exchange *x, struct function_rec *f, const char *name,
-		const char *description, enum serializer serializer)
+/* Without needs the digest is that of a time when there were none. */
+static int sum(struct exchange *x, struct function_rec *f)
 {
-	const char *serializer_text = serializer_name(serializer);
-	struct digest_part parts[] = { { name, strlen(name) },
-				       { serializer_text, strlen(serializer_text) },
-				       { f->payload->data, f->payload->len } };
+	const char *serializer = serializer_name(f->serializer), *needs = f->defaults.needs;
+	struct digest_part parts[] = { { f->name, strlen(f->name) },
+				       { serializer, strlen(serializer) },
+				       { f->payload->data, f->payload->len },
+				       { needs, needs ? strlen(needs) : 0 } };
+	return digest_sum(exchange_digest(x), parts, needs ? 4 : 3, f->digest);
+}
+
+static int fill(struct exchange *x, struct function_rec *f, struct function_fields *fields)
+{
 	f->id = exchange_new_id(x);
-	f->name = fh_strdup(name);
-	f->description = description ? fh_strdup(description) : NULL;
-	f->serializer = serializer;
+	f->name = fh_strdup(fields->name);
+	f->description = fields->description ? fh_strdup(fields->description) : NULL;
+	f->serializer = fields->serializer;
 	f->payload_size = f->payload->len;
 	f->created_ms = exchange_now_ms(x);
 	f->defaults = (struct task_options)TASK_OPTIONS_DEFAULT;
-	if (!f->name || (description && !f->description))
+	f->defaults.needs = fields->needs;
+	fields->needs = NULL;
+	if (!f->name || (fields->description && !f->description))
 		return FH_ENOMEM;
-	return digest_sum(exchange_digest(x), parts, 3, f->digest);
+	return sum(x, f);
 }
 
-void function_submit(struct function_request *r, const char *name, const json_t *payload,
-		     enum serializer serializer, const char *description,
+void function_submit(struct function_request *r, struct function_fields *fields,
 		     void (*finish)(struct exchange *x))
 {
 	struct function_rec *f = &r->call.function;
 	struct fh_err err = { "no memory for the function" };
-	int ret = payload_read(payload, &exchange_config(&r->x)->limits, &f->payload, &err);
+	int ret = payload_read(fields->payload, &exchange_config(&r->x)->limits, &f->payload,
+			       &f->modules, &err);
 	if (ret == 0)
-		ret = fill(&r->x, f, name, description, serializer);
+		ret = fill(&r->x, f, fields);
 	if (ret == FH_ESYNTAX)
 		problem_reply(&r->x, PROBLEM_INVALID_PAYLOAD, err.text);
 	else if (ret)
@@ -145,7 +154,8 @@ void function_post(struct exchange *x)
 	if (errors.count)
 		problem_reply_fields(x, &errors);
 	else
-		function_submit(r, f.name, f.payload, f.serializer, f.description, function_put);
+		function_submit(r, &f, function_put);
+	fh_free(f.needs);
 	json_decref(body);
 }
 

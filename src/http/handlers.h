@@ -46,9 +46,15 @@ struct function_list {
 	struct query query; /* what call.name points into */
 };
 
-/* Reads and registers a function from its three parts; answers if that is not possible. */
-void function_submit(struct function_request *r, const char *name, const json_t *payload,
-		     enum serializer serializer, const char *description,
+struct function_fields {
+	const char *name, *description; /* the latter may be NULL */
+	const json_t *payload;
+	enum serializer serializer;
+	char *needs; /* of its tasks; NULL: none. Owned */
+};
+
+/* Reads and registers a function, and takes its needs; answers if that is not possible. */
+void function_submit(struct function_request *r, struct function_fields *fields,
 		     void (*finish)(struct exchange *x));
 void function_post(struct exchange *x);
 void function_release(struct exchange *x);
@@ -74,10 +80,10 @@ struct submit_request {
 
 struct task_fields;
 
-/* Makes a task of what was read; takes the payload and the options. */
-void submit_fill(struct exchange *x, struct task_rec *task, struct task_fields *own_fields,
+/* Makes a task of what was read; takes the payload, its modules and the options. */
+void submit_fill(struct exchange *x, struct call_submit_item *item, struct task_fields *own_fields,
 		 struct blob *own_payload);
-/* Submits one task; takes the payload and the options. FH_ENOMEM: not answered. */
+/* Submits one task; takes the same. FH_ENOMEM: not answered. */
 int submit_single(struct submit_request *r, struct task_fields *own_fields,
 		  struct blob *own_payload, void (*render)(struct call_submit *c),
 		  void (*finish)(struct exchange *x)) FH_MUST_USE;

@@ -1,6 +1,7 @@
 /* The four endpoints that clients use since before there was a versioned interface. They stay as
  * they are: what is missing or of the wrong type is 422, unknown members are ignored, a result is
- * always a string of base64 in lines, a failure is the pickled exception itself.
+ * always a string of base64 in lines, a failure is the pickled exception itself. A module that is
+ * missing on every worker is found out by the task, which fails.
  *
  * Failure modes: as the checks stand in the code, in that order. */
 #include <stdio.h>
@@ -51,9 +52,11 @@ void legacy_register(struct exchange *x)
 		return;
 	const json_t *name = string_member(x, body, "name");
 	const json_t *payload = name ? string_member(x, body, "payload") : NULL;
+	struct function_fields f = { .name = json_string_value(name),
+				     .payload = payload,
+				     .serializer = SERIALIZER_DILL };
 	if (payload)
-		function_submit((struct function_request *)x, json_string_value(name), payload,
-				SERIALIZER_DILL, NULL, registered);
+		function_submit((struct function_request *)x, &f, registered);
 	json_decref(body);
 }
 
@@ -86,7 +89,9 @@ static void execute_checked(struct legacy_request *r, struct task_fields *f)
 	struct exchange *x = &r->submit.x;
 	struct blob *payload = NULL;
 	r->err = (struct fh_err){ "no memory for the task" };
-	int ret = payload_read(f->payload, &exchange_config(x)->limits, &payload, &r->err);
+	int ret = payload_read(f->payload, &exchange_config(x)->limits, &payload, &f->modules,
+			       &r->err);
+	r->submit.call.modules_anywhere = true;
 	if (ret == 0)
 		ret = submit_single(&r->submit, f, payload, NULL, executed);
 	if (ret == FH_ESYNTAX) {

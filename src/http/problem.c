@@ -51,18 +51,24 @@ enum problem_kind problem_of_error(int code)
 		return PROBLEM_LIMIT;
 	case FH_EGONE:
 		return PROBLEM_GONE;
+	case FH_EUNFIT:
+		return PROBLEM_NO_WORKER;
 	default:
 		return PROBLEM_INTERNAL;
 	}
 }
 
-void problem_members(struct text *t, enum problem_kind kind, const char *detail)
+void problem_members(struct text *t, enum problem_kind kind, const char *detail, const char *advice)
 {
 	text_printf(t, "\"type\":\"/docs/problems#%s\",\"title\":", problems[kind].code);
 	text_json_str(t, problems[kind].title);
 	text_printf(t, ",\"status\":%d,\"code\":\"%s\",\"detail\":", problems[kind].status,
 		    problems[kind].code);
 	text_json_str(t, detail);
+	if (advice && *advice) {
+		text_str(t, ",\"advice\":");
+		text_json_str(t, advice);
+	}
 }
 
 static void field_errors(struct text *t, const struct field_errors *errors)
@@ -79,24 +85,31 @@ static void field_errors(struct text *t, const struct field_errors *errors)
 	text_str(t, "]");
 }
 
+/* What some problems have besides. */
+struct extra {
+	const char *advice;
+	const struct field_errors *errors;
+	uint32_t retry_after_s;
+};
+
 static void reply(struct exchange *x, enum problem_kind kind, const char *detail,
-		  const struct field_errors *errors, uint32_t retry_after_s)
+		  const struct extra *extra)
 {
 	struct text t = { 0 };
 	char seconds[16];
 	FH_ASSERT(kind > PROBLEM_NONE && kind < PROBLEM_COUNT);
 	text_str(&t, "{");
-	problem_members(&t, kind, detail);
+	problem_members(&t, kind, detail, extra->advice);
 	text_str(&t, ",\"instance\":");
 	const char *target = exchange_target(x);
 	text_json(&t, target, strcspn(target, "?"));
 	text_str(&t, ",\"request_id\":");
 	text_json_str(&t, x->request_id);
-	if (errors)
-		field_errors(&t, errors);
-	if (retry_after_s) {
-		text_printf(&t, ",\"retry_after\":%u", retry_after_s);
-		(void)snprintf(seconds, sizeof seconds, "%u", retry_after_s);
+	if (extra->errors)
+		field_errors(&t, extra->errors);
+	if (extra->retry_after_s) {
+		text_printf(&t, ",\"retry_after\":%u", extra->retry_after_s);
+		(void)snprintf(seconds, sizeof seconds, "%u", extra->retry_after_s);
 		exchange_set_header(x, "Retry-After", seconds);
 	}
 	text_str(&t, "}");
@@ -105,13 +118,14 @@ static void reply(struct exchange *x, enum problem_kind kind, const char *detail
 
 void problem_reply(struct exchange *x, enum problem_kind kind, const char *detail)
 {
-	reply(x, kind, detail, NULL, 0);
+	reply(x, kind, detail, &(struct extra){ 0 });
 }
 
 void problem_reply_later(struct exchange *x, enum problem_kind kind, const char *detail,
 			 uint32_t retry_after_s)
 {
-	reply(x, kind, detail, NULL, retry_after_s ? retry_after_s : 1);
+	reply(x, kind, detail,
+	      &(struct extra){ .retry_after_s = retry_after_s ? retry_after_s : 1 });
 }
 
 void problem_reply_fields(struct exchange *x, const struct field_errors *errors)
@@ -124,7 +138,7 @@ void problem_reply_fields(struct exchange *x, const struct field_errors *errors)
 	if (errors->count > 1 && len > 0 && (size_t)len < sizeof detail)
 		(void)snprintf(detail + len, sizeof detail - (size_t)len, " (and %zu more)",
 			       errors->count - 1);
-	reply(x, PROBLEM_INVALID, detail, errors, 0);
+	reply(x, PROBLEM_INVALID, detail, &(struct extra){ .errors = errors });
 }
 
 void problem_reply_call(struct exchange *x, const struct call *call)
@@ -134,5 +148,5 @@ void problem_reply_call(struct exchange *x, const struct call *call)
 	if (problems[kind].status == 503)
 		problem_reply_later(x, kind, detail, call->retry_after_s);
 	else
-		problem_reply(x, kind, detail);
+		reply(x, kind, detail, &(struct extra){ .advice = call->advice.text });
 }

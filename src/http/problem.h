@@ -21,6 +21,7 @@ struct text;
 	X(METHOD_NOT_ALLOWED, 405, "method_not_allowed", "The path does not take the method")  \
 	X(FINAL, 409, "final", "The task is already final")                                    \
 	X(RUNNING, 409, "running", "The task is running")                                      \
+	X(NO_WORKER, 409, "no_worker", "No worker can run the task")                           \
 	X(GONE, 410, "gone", "The result is not kept any more")                                \
 	X(TOO_LARGE, 413, "too_large", "The request is too large")                             \
 	X(URL_TOO_LONG, 414, "url_too_long", "The URL is too long")                            \
@@ -64,8 +65,10 @@ int problem_status(enum problem_kind kind);
 /* The problem that answers an FH_E* code. */
 enum problem_kind problem_of_error(int code);
 
-/* Writes `"status": ..., "code": ..., "title": ..., "detail": ...`, without braces. */
-void problem_members(struct text *t, enum problem_kind kind, const char *detail);
+/* Writes `"status": ..., "code": ..., "title": ..., "detail": ...`, without braces; and "advice",
+ * unless that is NULL or "". */
+void problem_members(struct text *t, enum problem_kind kind, const char *detail,
+		     const char *advice);
 
 /* Answers the exchange. `detail` is one line for people. */
 void problem_reply(struct exchange *x, enum problem_kind kind, const char *detail);

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/base64.h"
+#include "base/needs.h"
 
 unsigned render_task_field(const char *name)
 {
@@ -79,9 +81,67 @@ static void error(struct text *t, const struct task_rec *task, const struct task
 	text_str(t, "}");
 }
 
+/* Where the task ran, or has to run. */
+static void runtime(struct text *t, const char *name)
+{
+	text_json_str(t, *name ? name : NULL);
+}
+
+static void resources(struct text *t, uint32_t cores, uint64_t mem_bytes)
+{
+	text_str(t, "{");
+	if (cores)
+		text_printf(t, "\"cpus\":%u%s", cores, mem_bytes ? "," : "");
+	if (mem_bytes)
+		text_printf(t, "\"mem\":%llu", (unsigned long long)mem_bytes);
+	text_str(t, "}");
+}
+
+/* From a list such as "gpu=1,site"; null stands for any value. */
+static void labels(struct text *t, const char *list)
+{
+	const char *separator = "";
+	text_str(t, "{");
+	while (*list) {
+		size_t len = strcspn(list, ","), name_len = strcspn(list, "=,");
+		text_str(t, separator);
+		text_json(t, list, name_len);
+		text_str(t, ":");
+		if (name_len < len)
+			text_json(t, list + name_len + 1, len - name_len - 1);
+		else
+			text_str(t, "null");
+		list += len + (list[len] == ',');
+		separator = ",";
+	}
+	text_str(t, "}");
+}
+
 static void tags(struct text *t, const char *json)
 {
 	text_str(t, json ? json : "{}");
+}
+
+/* The members that say what a task needs of a worker. */
+static void needs_member(struct text *t, enum task_field field, const struct task_options *o,
+			 const char *ran_on)
+{
+	struct needs n = { 0 };
+	if (o->needs && needs_parse(o->needs, &n))
+		n = (struct needs){ 0 }; /* another version's; it is no reason to show no task */
+	switch (field) {
+	case TASK_FIELD_runtime:
+		runtime(t, ran_on && *ran_on ? ran_on : n.runtime);
+		break;
+	case TASK_FIELD_resources:
+		resources(t, n.cores, o->mem_bytes);
+		break;
+	case TASK_FIELD_labels:
+		labels(t, n.labels);
+		break;
+	default:
+		FH_UNREACHABLE("not a member about needs");
+	}
 }
 
 /* The members that are times; false: the field is none of them. */
@@ -141,13 +201,9 @@ static void task_member(struct text *t, enum task_field field, const struct task
 		text_printf(t, "%d", o->priority);
 		break;
 	case TASK_FIELD_runtime:
-		text_json_str(t, result && result->runtime[0] ? result->runtime : NULL);
-		break;
 	case TASK_FIELD_resources:
-		if (o->mem_bytes)
-			text_printf(t, "{\"mem\":%llu}", (unsigned long long)o->mem_bytes);
-		else
-			text_str(t, "{}");
+	case TASK_FIELD_labels:
+		needs_member(t, field, o, result ? result->runtime : NULL);
 		break;
 	case TASK_FIELD_tags:
 		tags(t, o->tags);
@@ -218,6 +274,8 @@ uint64_t render_task_size(const struct task_rec *task, const struct task_result 
 	uint64_t size = (uint64_t)__builtin_popcount(fields) * MEMBER;
 	if (fields & TASK_FIELD_BIT(tags))
 		size += text_size(task->options.tags);
+	if (fields & TASK_FIELD_BIT(labels))
+		size += text_size(task->options.needs);
 	if (result && fields & TASK_FIELD_BIT(result))
 		size += value_size(result);
 	if (result && fields & TASK_FIELD_BIT(error))
@@ -263,6 +321,8 @@ void render_function(struct text *t, const struct function_rec *f)
 		    serializer_name(f->serializer), digest, digest);
 	text_str(t, ",\"description\":");
 	text_json_str(t, f->description);
+	text_str(t, ",\"runtime\":");
+	needs_member(t, TASK_FIELD_runtime, &f->defaults, NULL);
 	text_printf(t,
 		    ",\"payload_size\":%llu,\"created_at\":", (unsigned long long)f->payload_size);
 	text_json_time(t, f->created_ms);

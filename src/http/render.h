@@ -9,7 +9,7 @@
 /* clang-format off */
 #define TASK_FIELDS(X) \
 	X(id) X(function_id) X(function_name) X(group_id) X(state) X(reason) \
-	X(attempt) X(priority) X(runtime) X(resources) X(tags) X(worker_id) \
+	X(attempt) X(priority) X(runtime) X(resources) X(labels) X(tags) X(worker_id) \
 	X(created_at) X(not_before) X(queued_at) X(started_at) X(finished_at) X(expires_at) \
 	X(timings) X(result_size) X(links) X(result) X(error)
 /* clang-format on */

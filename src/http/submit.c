@@ -15,9 +15,10 @@
 #include "http/render.h"
 #include "http/task_in.h"
 
-void submit_fill(struct exchange *x, struct task_rec *task, struct task_fields *own_fields,
+void submit_fill(struct exchange *x, struct call_submit_item *item, struct task_fields *own_fields,
 		 struct blob *own_payload)
 {
+	struct task_rec *task = &item->task;
 	task->id = exchange_new_id(x);
 	task->function_id = own_fields->function_id;
 	task->group_id = own_fields->group_id;
@@ -27,13 +28,18 @@ void submit_fill(struct exchange *x, struct task_rec *task, struct task_fields *
 	task->payload = own_payload;
 	task->payload_size = own_payload->len;
 	own_fields->options = (struct task_options){ 0 };
+	item->modules = own_fields->modules;
+	own_fields->modules = NULL;
+	item->wait_for_worker = own_fields->wait_for_worker;
 }
 
 void submit_release(struct exchange *x)
 {
 	struct submit_request *r = (struct submit_request *)x;
-	for (uint32_t i = 0; i < r->call.count; i++)
+	for (uint32_t i = 0; i < r->call.count; i++) {
 		task_rec_release(&r->call.items[i].task);
+		fh_free(r->call.items[i].modules);
+	}
 	for (size_t i = 0; i < r->slot_count; i++)
 		fh_free(r->slots[i].detail);
 	fh_free(r->call.items);
@@ -89,7 +95,7 @@ int submit_single(struct submit_request *r, struct task_fields *own_fields,
 	r->call.count = 1;
 	r->call.single = true;
 	r->call.render = render;
-	submit_fill(&r->x, &r->call.items[0].task, own_fields, own_payload);
+	submit_fill(&r->x, &r->call.items[0], own_fields, own_payload);
 	r->single_id = r->call.items[0].task.id;
 	exchange_submit(&r->x, &r->call.call, CALL_SUBMIT, finish);
 	return 0;
@@ -106,8 +112,9 @@ static void submit_checked(struct submit_request *r, struct task_fields *own_fie
 		blob_free(&payload);
 		return;
 	}
-	int ret = payload ? payload_check(payload, limits, &err)
-			  : payload_read(own_fields->payload, limits, &payload, &err);
+	int ret = payload ? payload_check(payload, limits, &own_fields->modules, &err)
+			  : payload_read(own_fields->payload, limits, &payload,
+					 &own_fields->modules, &err);
 	if (ret)
 		blob_free(&payload);
 	else

@@ -11,6 +11,7 @@
 #include "base/base64.h"
 #include "base/mem.h"
 #include "base/pickle.h"
+#include "http/needs_in.h"
 
 enum {
 	RETRIES_MAX = 1000,
@@ -33,6 +34,8 @@ void task_fields_init(struct task_fields *f, int64_t now_ms)
 void task_fields_release(struct task_fields *f)
 {
 	task_options_release(&f->options);
+	fh_free(f->modules);
+	f->modules = NULL;
 }
 
 static void take_function_id(struct json_in *in, const json_t *value, void *target)
@@ -236,14 +239,38 @@ static void take_mem(struct json_in *in, const json_t *value, void *target)
 		o->mem_bytes = (uint64_t)bytes;
 }
 
+static void take_cpus(struct json_in *in, const json_t *value, void *target)
+{
+	struct task_options *o = target;
+	needs_take_cpus(in, value, &o->needs);
+}
+
 static void take_resources(struct json_in *in, const json_t *value, void *target)
 {
 	static const struct json_field fields[] = {
-		{ "mem", take_mem, 1 }, { "cpus", NULL, 1 },   { "gpus", NULL, 1 },
+		{ "mem", take_mem, 1 }, { "cpus", take_cpus, 1 }, { "gpus", NULL, 1 },
 		{ "nodes", NULL, 1 },	{ "custom", NULL, 1 },
 	};
 	struct task_fields *f = target;
 	json_in_object(in, value, fields, sizeof fields / sizeof *fields, 1, &f->options);
+}
+
+static void take_runtime(struct json_in *in, const json_t *value, void *target)
+{
+	struct task_fields *f = target;
+	needs_take_runtime(in, value, &f->options.needs);
+}
+
+static void take_labels(struct json_in *in, const json_t *value, void *target)
+{
+	struct task_fields *f = target;
+	needs_take_labels(in, value, &f->options.needs);
+}
+
+static void take_wait_for_worker(struct json_in *in, const json_t *value, void *target)
+{
+	struct task_fields *f = target;
+	(void)json_in_bool(in, value, &f->wait_for_worker);
 }
 
 enum {
@@ -262,6 +289,9 @@ static const struct json_field task_field_table[] = {
 	{ "backoff", take_backoff, ANYWHERE },
 	{ "timeout_s", take_timeout, ANYWHERE },
 	{ "resources", take_resources, ANYWHERE },
+	{ "runtime", take_runtime, ANYWHERE },
+	{ "labels", take_labels, ANYWHERE },
+	{ "wait_for_worker", take_wait_for_worker, ANYWHERE },
 	{ "tags", take_tags, ANYWHERE },
 	{ "not_before", take_not_before, ANYWHERE },
 	{ "expires_in", take_expires_in, ANYWHERE },
@@ -272,7 +302,6 @@ static const struct json_field task_field_table[] = {
 	{ "cache", NULL, 0 },
 	{ "callback_url", NULL, 0 },
 	{ "result", NULL, 0 },
-	{ "runtime", NULL, 0 },
 };
 
 void task_fields_read(struct json_in *in, const json_t *object, enum task_place place,
@@ -285,7 +314,8 @@ void task_fields_read(struct json_in *in, const json_t *object, enum task_place 
 /* Only these are text; everything else is a number, true, a list or an object. */
 static json_t *query_value(const char *name, const char *value)
 {
-	static const char *const text[] = { "function_id", "group_id", "not_before", "payload" };
+	static const char *const text[] = { "function_id", "group_id", "not_before", "payload",
+					    "runtime" };
 	json_t *parsed;
 	for (size_t i = 0; i < sizeof text / sizeof *text; i++)
 		if (strcmp(name, text[i]) == 0)
@@ -322,20 +352,24 @@ void task_fields_read_query(struct json_in *in, struct query *q, struct task_fie
 	json_decref(object);
 }
 
-int payload_check(const struct blob *payload, const struct http_limits *limits, struct fh_err *err)
+int payload_check(const struct blob *payload, const struct http_limits *limits, char **ret_modules,
+		  struct fh_err *err)
 {
 	if (payload->len > limits->payload_bytes)
 		return fh_err_set(err, FH_ETOOBIG,
 				  "the payload has %zu bytes, at most %zu are taken", payload->len,
 				  limits->payload_bytes);
-	if (pickle_check(payload->data, payload->len))
-		return fh_err_set(err, FH_ESYNTAX,
-				  "the payload is not a whole pickle of protocol 2 to 5");
-	return 0;
+	int ret = pickle_modules(payload->data, payload->len, ret_modules);
+	if (ret)
+		(void)fh_err_set(err, ret, "%s",
+				 ret == FH_ESYNTAX
+					 ? "the payload is not a whole pickle of protocol 2 to 5"
+					 : "no memory for the payload");
+	return ret;
 }
 
 int payload_read(const json_t *text, const struct http_limits *limits, struct blob **ret_payload,
-		 struct fh_err *err)
+		 char **ret_modules, struct fh_err *err)
 {
 	size_t len = json_string_length(text);
 	struct blob *payload = blob_new(base64_decoded_max(len));
@@ -345,7 +379,7 @@ int payload_read(const json_t *text, const struct http_limits *limits, struct bl
 	if (ret)
 		(void)fh_err_set(err, ret, "the payload is not base64");
 	else
-		ret = payload_check(payload, limits, err);
+		ret = payload_check(payload, limits, ret_modules, err);
 	if (ret) {
 		blob_free(&payload);
 		return ret;

@@ -20,7 +20,9 @@ struct task_fields {
 	int64_t now_ms;
 	struct fh_id function_id, group_id; /* zero: absent */
 	const json_t *payload;		    /* a string, borrowed; NULL: absent */
-	struct task_options options;	    /* owned */
+	char *modules;			    /* of the payload, once it was read; owned */
+	bool wait_for_worker;
+	struct task_options options; /* owned */
 };
 
 /* Options are set to their defaults. */
@@ -34,13 +36,13 @@ void task_fields_read(struct json_in *in, const json_t *object, enum task_place 
 /* The same from a query: text as it is, everything else as JSON. All of its items count as used. */
 void task_fields_read_query(struct json_in *in, struct query *q, struct task_fields *f);
 
-/* The bytes of a pickle in base64. FH_ESYNTAX: it is neither; FH_ETOOBIG; FH_ENOMEM; `err` says it.
- */
+/* The bytes of a pickle in base64, and the modules that it names, see pickle_modules(). FH_ESYNTAX:
+ * it is neither; FH_ETOOBIG; FH_ENOMEM; `err` says it. */
 int payload_read(const json_t *text, const struct http_limits *limits, struct blob **ret_payload,
-		 struct fh_err *err) FH_MUST_USE;
+		 char **ret_modules, struct fh_err *err) FH_MUST_USE;
 
 /* The same check for bytes that came as they are. */
-int payload_check(const struct blob *payload, const struct http_limits *limits,
+int payload_check(const struct blob *payload, const struct http_limits *limits, char **ret_modules,
 		  struct fh_err *err) FH_MUST_USE;
 
 #endif

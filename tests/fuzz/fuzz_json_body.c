@@ -5,8 +5,19 @@
 
 #include "../unit/http_fixture.h"
 #include "base/assert.h"
+#include "base/needs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Whatever a function adds, the needs of a task can be said. */
+static void check_needs(const struct call_submit_item *item)
+{
+	const struct task_options *o = &item->task.options;
+	struct needs_parts parts = { o->needs, "runtime=cp313t", o->mem_bytes, item->modules,
+				     "mylab,numpy" };
+	char text[NEEDS_TEXT];
+	FH_ASSERT(needs_join(&parts, text) == 0);
+}
 
 /* What the sink gets must be within the bounds that its contract names. */
 static void look(struct fixture *f, struct call *call)
@@ -21,6 +32,7 @@ static void look(struct fixture *f, struct call *call)
 			FH_ASSERT(t->payload && t->payload->len == t->payload_size);
 			FH_ASSERT(t->options.priority >= -100 && t->options.priority <= 100);
 			FH_ASSERT(t->options.not_before_ms >= 0 && t->options.expires_at_ms >= 0);
+			check_needs(&c->items[i]);
 		}
 	} else if (call->kind == CALL_WAIT) {
 		const struct call_wait *c = (struct call_wait *)call;

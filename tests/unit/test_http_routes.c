@@ -192,7 +192,7 @@ static void a_task_with_all_its_options(void **state)
 	assert_string_equal(at(body, "not_before"), "2030-03-17T17:46:40.123Z");
 	assert_string_equal(at(body, "expires_at"), "2027-01-15T08:00:02.500Z");
 	assert_string_equal(at(body, "created_at"), "2027-01-15T08:00:00.000Z");
-	assert_int_equal(json_object_size(body), 21);
+	assert_int_equal(json_object_size(body), 22);
 	json_decref(body);
 	response_release(&r);
 }
