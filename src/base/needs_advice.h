@@ -31,8 +31,8 @@ void needs_item_describe(const struct needs_item *item, struct fh_err *ret_text)
  *   no worker has label gpu=1; no worker has Python 3.13 (cp313); there are cp311 x 8
  *   Start a worker with --label gpu=1, or do without the label. With wait_for_worker the task is
  *   accepted and waits.
- * Either may be NULL. */
-void needs_advice(const char *needs, const struct needs_tally *t, struct fh_err *ret_detail,
-		  struct fh_err *ret_advice);
+ * Either may be NULL. Returns what no worker at all has: bit k for the needs_kind k. */
+unsigned needs_advice(const char *needs, const struct needs_tally *t, struct fh_err *ret_detail,
+		      struct fh_err *ret_advice);
 
 #endif
