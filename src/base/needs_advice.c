@@ -14,6 +14,16 @@
 #include "base/assert.h"
 #include "base/utf8.h"
 
+const char *needs_kind_word(enum needs_kind kind)
+{
+	static const char *const words[NEEDS_KINDS] = {
+		[NEEDS_CORES] = "cores",   [NEEDS_LABEL] = "label",	[NEEDS_MEM] = "memory",
+		[NEEDS_MODULE] = "module", [NEEDS_RUNTIME] = "runtime",
+	};
+	FH_ASSERT((unsigned)kind < NEEDS_KINDS);
+	return words[kind];
+}
+
 static void count_runtime(struct needs_tally *t, const char *runtime)
 {
 	for (unsigned i = 0; i < NEEDS_RUNTIMES_MAX; i++) {

@@ -8,6 +8,9 @@
 
 enum { NEEDS_RUNTIMES_MAX = 8 };
 
+/* For programs: "cores", "label", "memory", "module", "runtime". */
+const char *needs_kind_word(enum needs_kind kind);
+
 /* How many workers lack which item of one text. Begins zeroed. */
 struct needs_tally {
 	uint32_t workers, fitting;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/needs.h"
+#include "base/needs_advice.h"
 #include "http/exchange.h"
 #include "http/route.h"
 #include "http/text.h"
@@ -59,19 +59,14 @@ enum problem_kind problem_of_error(int code)
 	}
 }
 
-/* By the names of the fields. */
 static void lacking(struct text *t, unsigned mask)
 {
-	static const char *const names[NEEDS_KINDS] = {
-		[NEEDS_CORES] = "cpus",	    [NEEDS_LABEL] = "labels",	 [NEEDS_MEM] = "mem",
-		[NEEDS_MODULE] = "modules", [NEEDS_RUNTIME] = "runtime",
-	};
 	const char *separator = "";
 	text_str(t, ",\"lacking\":[");
 	for (unsigned kind = 0; kind < NEEDS_KINDS; kind++) {
 		if (!(mask >> kind & 1))
 			continue;
-		text_printf(t, "%s\"%s\"", separator, names[kind]);
+		text_printf(t, "%s\"%s\"", separator, needs_kind_word((enum needs_kind)kind));
 		separator = ",";
 	}
 	text_str(t, "]");

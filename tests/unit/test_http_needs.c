@@ -228,7 +228,7 @@ static void no_worker_is_a_conflict_with_advice(void **state)
 		{ "POST", "/v1/tasks", "{" TASK "}", 409,
 		  "\"detail\":\"no worker has label gpu=1\","
 		  "\"advice\":\"Start a worker with --label gpu=1.\","
-		  "\"lacking\":[\"labels\",\"runtime\"]" },
+		  "\"lacking\":[\"label\",\"runtime\"]" },
 		{ "POST", "/v1/tasks:batch", "{" FUNC ",\"tasks\":[{" PAY "}]}", 409,
 		  "\"advice\"" },
 		{ "POST", "/execute_function", "{" TASK "}", 409, "\"advice\"" },
@@ -263,7 +263,7 @@ static void an_item_alone_can_be_unfit(void **state)
 	assert_string_equal(at(body, "tasks.1.problem.status"), "409");
 	assert_string_equal(at(body, "tasks.1.problem.detail"), "no worker has label gpu=1");
 	assert_string_equal(at(body, "tasks.1.problem.advice"), "Start one.");
-	assert_string_equal(at(body, "tasks.1.problem.lacking"), "[\"labels\"]");
+	assert_string_equal(at(body, "tasks.1.problem.lacking"), "[\"label\"]");
 	assert_int_equal(strlen(at(body, "tasks.2.id")), 36);
 	json_decref(body);
 	response_release(&r);
