@@ -14,6 +14,16 @@
 #include "base/assert.h"
 #include "base/utf8.h"
 
+const char *needs_kind_word(enum needs_kind kind)
+{
+	static const char *const words[NEEDS_KINDS] = {
+		[NEEDS_CORES] = "cores",   [NEEDS_LABEL] = "label",	[NEEDS_MEM] = "memory",
+		[NEEDS_MODULE] = "module", [NEEDS_RUNTIME] = "runtime",
+	};
+	FH_ASSERT((unsigned)kind < NEEDS_KINDS);
+	return words[kind];
+}
+
 static void count_runtime(struct needs_tally *t, const char *runtime)
 {
 	for (unsigned i = 0; i < NEEDS_RUNTIMES_MAX; i++) {
@@ -186,12 +196,13 @@ static void add_scattered(struct fh_err *line, const char *needs, const struct n
 	}
 }
 
-void needs_advice(const char *needs, const struct needs_tally *t, struct fh_err *ret_detail,
-		  struct fh_err *ret_advice)
+unsigned needs_advice(const char *needs, const struct needs_tally *t, struct fh_err *ret_detail,
+		      struct fh_err *ret_advice)
 {
 	struct fh_err detail = { "" }, advice = { "" };
 	struct needs_item item;
 	const char *at = needs;
+	unsigned lacking = 0;
 	if (!t->workers) {
 		add(&detail, "no worker is connected");
 		add(&advice, "Start one: farhand worker URL.");
@@ -204,6 +215,7 @@ void needs_advice(const char *needs, const struct needs_tally *t, struct fh_err 
 		else
 			advise(&advice, &item);
 		add_lack(&detail, &item, t);
+		lacking |= 1u << item.kind;
 	}
 	if (!*detail.text) {
 		add_scattered(&detail, needs, t);
@@ -214,4 +226,5 @@ void needs_advice(const char *needs, const struct needs_tally *t, struct fh_err 
 		*ret_detail = detail;
 	if (ret_advice)
 		*ret_advice = advice;
+	return lacking;
 }

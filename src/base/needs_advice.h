@@ -8,6 +8,9 @@
 
 enum { NEEDS_RUNTIMES_MAX = 8 };
 
+/* For programs: "cores", "label", "memory", "module", "runtime". */
+const char *needs_kind_word(enum needs_kind kind);
+
 /* How many workers lack which item of one text. Begins zeroed. */
 struct needs_tally {
 	uint32_t workers, fitting;
@@ -31,8 +34,8 @@ void needs_item_describe(const struct needs_item *item, struct fh_err *ret_text)
  *   no worker has label gpu=1; no worker has Python 3.13 (cp313); there are cp311 x 8
  *   Start a worker with --label gpu=1, or do without the label. With wait_for_worker the task is
  *   accepted and waits.
- * Either may be NULL. */
-void needs_advice(const char *needs, const struct needs_tally *t, struct fh_err *ret_detail,
-		  struct fh_err *ret_advice);
+ * Either may be NULL. Returns what no worker at all has: bit k for the needs_kind k. */
+unsigned needs_advice(const char *needs, const struct needs_tally *t, struct fh_err *ret_detail,
+		      struct fh_err *ret_advice);
 
 #endif

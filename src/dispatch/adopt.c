@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
+#include "dispatch/fit.h"
 
 enum { TAKE_MAX = 10000 }; /* of one call of the store */
 
@@ -126,7 +127,7 @@ static void adopt_portion(struct adoption *a, uint32_t session, struct portion *
 		p->functions[i] = function_pin(d, t->function_id);
 		p->tokens[i] = next_token(a, t->id);
 		uint32_t class_ix;
-		int ret = class_index(d, a->op.ret_class_keys[p->at + i], &class_ix);
+		int ret = fit_class(d, a->op.ret_class_keys[p->at + i], &class_ix);
 		FH_ASSERT_CMP(ret, ==, 0); /* a lane of the store is known from the start on */
 		submit_spec(d, t, p->functions[i], class_ix, &p->specs[i]);
 	}

@@ -24,22 +24,6 @@ struct unclaim {
 	struct fh_id task;
 };
 
-int class_index(struct dispatch *d, const char *key, uint32_t *ret_index)
-{
-	uint32_t i = 0;
-	while (i < d->class_count && strcmp(d->class_keys[i], key) != 0)
-		i++;
-	if (i == CORE_CLASSES_MAX)
-		return FH_ELIMIT;
-	if (i == d->class_count) {
-		FH_ASSERT_CMP(strlen(key), <, sizeof d->class_keys[0]);
-		memcpy(d->class_keys[i], key, strlen(key) + 1);
-		d->class_count++;
-	}
-	*ret_index = i;
-	return 0;
-}
-
 static void unclaim_done(struct store_op *op)
 {
 	struct unclaim *u = (struct unclaim *)op;

@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
+#include "dispatch/fit.h"
 
 enum {
 	REQUESTS_MAX = 1 << 20,
@@ -370,7 +371,7 @@ static int recover(struct dispatch *d, const struct store_recovery *r)
 	for (uint32_t i = 0; i < r->lane_count; i++) {
 		const struct store_lane *lane = &r->lanes[i];
 		uint32_t class_ix;
-		int ret = class_index(d, lane->class_key, &class_ix);
+		int ret = fit_class(d, lane->class_key, &class_ix);
 		if (!ret)
 			ret = core_recover_lane(d->core, lane->account, class_ix,
 						lane->top_priority);

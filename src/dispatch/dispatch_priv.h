@@ -16,9 +16,11 @@ struct function {
 	bool known;		 /* it exists in the store */
 	bool asked;		 /* a read of it is under way */
 	struct function_rec rec; /* payload NULL: not loaded */
-	struct list lru;	 /* in dispatch.functions_idle while pins == 0 */
-	struct list calls;	 /* submissions that wait for the read (call.link) */
-	uint64_t *sessions;	 /* bit set: sessions that wait for the payload */
+	char *rare; /* modules of it that some worker lacks, as of that change of the fleet */
+	uint64_t rare_at;
+	struct list lru;    /* in dispatch.functions_idle while pins == 0 */
+	struct list calls;  /* submissions that wait for the read (call.link) */
+	uint64_t *sessions; /* bit set: sessions that wait for the payload */
 };
 
 /* A place of the window, under the core's `ref`. */
@@ -108,6 +110,7 @@ struct session {
 	uint64_t peer;		 /* while connected */
 	struct wire_hello hello; /* without the list of what it held */
 	int64_t connected_ms;	 /* wall clock of its first HELLO */
+	uint64_t classes;	 /* that its worker can run */
 	bool drain_ordered;
 	struct list ending; /* in dispatch.broken: a message could not be sent */
 	uint64_t finished, failed;
@@ -158,6 +161,7 @@ struct dispatch {
 	uint32_t expected_len;
 	int64_t expect_until_us;
 	uint32_t local_sessions;
+	uint64_t fleet_changes; /* workers that have come or gone, from 1 on */
 
 	struct map cache_ids; /* id -> struct finished */
 	struct list cache;
@@ -248,9 +252,6 @@ void submit_spec(struct dispatch *d, const struct task_rec *t, struct function *
 /* -- claim.c */
 void claim_perform(struct dispatch *d, const struct core_action *a);
 void unclaim_perform(struct dispatch *d, const struct core_action *a);
-/* The class of a lane's key, made if it is not there. FH_ELIMIT: a session's mask can say no more.
- */
-int class_index(struct dispatch *d, const char *key, uint32_t *ret_index) FH_MUST_USE;
 
 /* -- window.c */
 int window_init(struct dispatch *d) FH_MUST_USE;

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/needs_advice.h"
 #include "dispatch/dispatch_priv.h"
+#include "dispatch/fit.h"
 
 struct explain_op {
 	struct store_get_task get;
@@ -78,11 +79,7 @@ static void survey(struct dispatch *d, const char *needs, struct fleet *f)
 		struct needs_verdict verdict = { 0 };
 		if (!s->open)
 			continue;
-		const struct needs_offer offer = { .runtime = s->hello.runtime,
-						   .cores = s->hello.cores,
-						   .mem_bytes = s->hello.mem_bytes,
-						   .labels = s->hello.labels,
-						   .modules = s->hello.modules };
+		const struct needs_offer offer = fit_offer(s);
 		bool fits = needs_match(needs, &offer, &verdict) != 0;
 		needs_tally_add(&f->tally, &offer, &verdict);
 		if (fits)
@@ -302,7 +299,7 @@ static void answer_stored(struct dispatch *d, struct call_explain *c, const stru
 	struct explanation e = { .told = { .state = TASK_QUEUED } };
 	const char *needs = t->options.needs ? t->options.needs : "";
 	uint32_t class_ix, before = 0;
-	if (class_index(d, needs, &class_ix) == 0)
+	if (fit_find_class(d, needs, &class_ix))
 		before = core_lane_waiting(d->core, t->account, class_ix);
 	if (t->not_before_ms > dispatch_wall_ms(d))
 		wait_until(d, &e, t->tally.failures > 0, t->not_before_ms);

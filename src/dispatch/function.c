@@ -51,6 +51,7 @@ static size_t payload_len(const struct function *f)
 static void function_free(struct function *f)
 {
 	function_rec_release(&f->rec);
+	fh_free(f->rare);
 	fh_free(f->sessions);
 	fh_free(f);
 }

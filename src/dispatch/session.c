@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
+#include "dispatch/fit.h"
 
 enum { SLOTS_MAX = 4096 };
 
@@ -65,6 +66,7 @@ static void session_forget(struct dispatch *d, struct session *s)
 	else
 		worker_note(d, s->hello.instance, false);
 	hello_release(&s->hello);
+	d->fleet_changes++;
 	*s = (struct session){ 0 };
 	d->session_free[d->session_free_len++] = session_number(d, s);
 }
@@ -119,6 +121,8 @@ static void session_open(struct door *door, uint64_t peer, struct session *s, st
 	*s = (struct session){ .open = true, .connected_ms = dispatch_wall_ms(d) };
 	list_init(&s->ending);
 	hello_keep(s, h);
+	s->classes = fit_classes(d, s);
+	d->fleet_changes++;
 	connect_to(s, door, peer);
 	if (map_put(&d->instances, s->hello.instance, s))
 		fh_assert_fail(__FILE__, __LINE__, "map_put", "instances");
@@ -127,7 +131,7 @@ static void session_open(struct door *door, uint64_t peer, struct session *s, st
 	struct core_event ev = { .kind = CORE_EV_SESSION_OPENED,
 				 .opened = { .session = number,
 					     .slots = s->hello.slots,
-					     .classes = UINT64_MAX,
+					     .classes = s->classes,
 					     .instance = s->hello.instance,
 					     .immortal = door->local,
 					     .pull = s->hello.mode == WIRE_PULL } };
@@ -294,6 +298,7 @@ int sessions_init(struct dispatch *d)
 {
 	uint32_t max = d->config.limits.sessions_max;
 	list_init(&d->broken);
+	d->fleet_changes = 1;
 	d->sessions = fh_calloc(max, sizeof *d->sessions);
 	d->session_free = fh_calloc(max, sizeof *d->session_free);
 	if (!d->sessions || !d->session_free || map_init_fixed(&d->instances, max))

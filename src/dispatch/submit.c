@@ -6,9 +6,19 @@
  * full queue (CORE_DO_REJECT before anything is stored), an idempotency key that was used (the
  * first answer is given again), an unknown group. In all of them the core is told that nothing was
  * stored. */
+#include <stdio.h>
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
+#include "dispatch/fit.h"
+
+struct unfit {
+	struct unfit *next;
+	char needs[NEEDS_TEXT];
+	struct call_unfit why;
+};
 
 struct submission {
 	struct store_submit op;
@@ -21,6 +31,7 @@ struct submission {
 	uint32_t count;		 /* items that go to the store */
 	struct core_spec *specs; /* of those */
 	struct store_submit_item *items;
+	struct unfit *unfit;	     /* why some items are left out */
 	struct function **functions; /* of all items of the call, pinned; NULL: left out */
 };
 
@@ -28,6 +39,10 @@ void submit_forget(struct store_op *op)
 {
 	struct submission *s = (struct submission *)op;
 	store_op_release(op);
+	for (struct unfit *u; (u = s->unfit);) {
+		s->unfit = u->next;
+		fh_free(u);
+	}
 	fh_free(s->specs);
 	fh_free(s->items);
 	fh_free((void *)s->functions);
@@ -139,7 +154,23 @@ static void name_function(struct task_rec *t, const struct function *f)
 		t->function_name = fh_strdup(f->rec.name);
 }
 
-/* Specs and store items of what is accepted. FH_ELIMIT: too many classes. */
+/* No worker can run it. Neighbours mostly share the reason. */
+static void leave_out(struct submission *s, struct call_submit_item *item)
+{
+	const char *needs = item->task.options.needs;
+	struct unfit *u = s->unfit;
+	if (!u || strcmp(u->needs, needs) != 0) {
+		u = dispatch_alloc(1, sizeof *u);
+		(void)snprintf(u->needs, sizeof u->needs, "%s", needs);
+		fit_explain(s->d, needs, &u->why);
+		u->next = s->unfit;
+		s->unfit = u;
+	}
+	item->ret = FH_EUNFIT;
+	item->unfit = &u->why;
+}
+
+/* Specs and store items of what is accepted. FH_ELIMIT: too many classes; FH_ENOMEM. */
 static int collect(struct submission *s)
 {
 	struct call_submit *c = s->call;
@@ -153,10 +184,16 @@ static int collect(struct submission *s)
 		name_function(t, s->functions[i]);
 		t->payload_size = t->payload ? t->payload->len : 0;
 		uint32_t class_ix;
-		int ret = class_index(s->d, "", &class_ix);
+		int ret = fit_task(s->d, s->functions[i], &c->items[i], c->modules_anywhere,
+				   &class_ix);
+		if (ret == FH_EUNFIT) {
+			leave_out(s, &c->items[i]);
+			continue;
+		}
 		if (ret)
 			return ret;
 		submit_spec(s->d, t, s->functions[i], class_ix, &s->specs[s->count]);
+		s->items[s->count].class_key = t->options.needs;
 		s->items[s->count++].task = t;
 	}
 	return 0;
@@ -179,9 +216,16 @@ static void admit(struct submission *s)
 		submission_end(s, c->items[0].ret);
 		return;
 	}
-	if (collect(s)) {
+	int ret = collect(s);
+	if (ret == FH_ELIMIT)
 		say_too_many_needs(s);
-		refuse(s, FH_ELIMIT);
+	if (ret == 0 && c->single && c->items[0].ret) {
+		ret = c->items[0].ret;
+		c->call.err = c->items[0].unfit->detail;
+		c->call.advice = c->items[0].unfit->advice;
+	}
+	if (ret) {
+		refuse(s, ret);
 		return;
 	}
 	if (c->render)

@@ -148,10 +148,10 @@ static void read_batch(struct batch *b, const json_t *body)
 }
 
 static void render_problem(struct text *t, enum problem_kind kind, const char *detail,
-			   const char *advice)
+			   const struct problem_unfit *unfit)
 {
 	text_str(t, "{\"problem\":{");
-	problem_members(t, kind, detail, advice);
+	problem_members(t, kind, detail, unfit);
 	text_str(t, "}}");
 }
 
@@ -159,10 +159,12 @@ static void render_problem(struct text *t, enum problem_kind kind, const char *d
 static void render_refusal(struct text *t, const struct call_submit_item *item)
 {
 	enum problem_kind kind = problem_of_error(item->ret);
-	if (item->unfit)
-		render_problem(t, kind, item->unfit->detail.text, item->unfit->advice.text);
-	else
+	if (!item->unfit) {
 		render_problem(t, kind, "no such function", NULL);
+		return;
+	}
+	struct problem_unfit unfit = { item->unfit->advice.text, item->unfit->lacking };
+	render_problem(t, kind, item->unfit->detail.text, &unfit);
 }
 
 static void render_slots(struct text *t, const struct submit_request *r)

@@ -39,7 +39,8 @@ struct call {
 	enum call_kind kind;
 	int ret;
 	struct fh_err err;
-	struct fh_err advice;	/* with FH_EUNFIT: what would help */
+	struct fh_err advice;	/* with FH_EUNFIT: what would help, */
+	unsigned lacking;	/* and what no worker has, see needs_advice() */
 	uint32_t retry_after_s; /* with FH_EFULL, FH_EBUSY, FH_ELIMIT */
 	void (*done)(struct call *c);
 	void *owner;	  /* the gateway's */
@@ -97,9 +98,10 @@ struct call_list_functions {
 	uint64_t ret_last_no; /* position of the last one in ret_functions, or after_no */
 };
 
-/* Why no worker can run a task, and what would help (base/needs_advice.h). */
+/* Why no worker can run a task, and what would help: as needs_advice() says it. */
 struct call_unfit {
 	struct fh_err detail, advice;
+	unsigned lacking;
 };
 
 struct call_submit_item {

@@ -1,14 +1,11 @@
 /* What a task waits for, as its dispatcher tells it. An unknown task is 404. */
+#include "base/needs_advice.h"
 #include "http/handlers.h"
 #include "http/text.h"
 
 static void render_need(struct text *t, const struct call_need *n)
 {
-	static const char *const words[NEEDS_KINDS] = {
-		[NEEDS_CORES] = "cores",   [NEEDS_LABEL] = "label",	[NEEDS_MEM] = "memory",
-		[NEEDS_MODULE] = "module", [NEEDS_RUNTIME] = "runtime",
-	};
-	text_printf(t, "{\"why\":\"%s\",\"wanted\":", words[n->kind]);
+	text_printf(t, "{\"why\":\"%s\",\"wanted\":", needs_kind_word(n->kind));
 	text_json_str(t, n->wanted);
 	text_printf(t, ",\"workers\":%u,\"fitting\":%u,\"text\":", n->workers, n->fitting);
 	text_json_str(t, n->text);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/needs_advice.h"
 #include "http/exchange.h"
 #include "http/route.h"
 #include "http/text.h"
@@ -58,16 +59,31 @@ enum problem_kind problem_of_error(int code)
 	}
 }
 
-void problem_members(struct text *t, enum problem_kind kind, const char *detail, const char *advice)
+static void lacking(struct text *t, unsigned mask)
+{
+	const char *separator = "";
+	text_str(t, ",\"lacking\":[");
+	for (unsigned kind = 0; kind < NEEDS_KINDS; kind++) {
+		if (!(mask >> kind & 1))
+			continue;
+		text_printf(t, "%s\"%s\"", separator, needs_kind_word((enum needs_kind)kind));
+		separator = ",";
+	}
+	text_str(t, "]");
+}
+
+void problem_members(struct text *t, enum problem_kind kind, const char *detail,
+		     const struct problem_unfit *unfit)
 {
 	text_printf(t, "\"type\":\"/docs/problems#%s\",\"title\":", problems[kind].code);
 	text_json_str(t, problems[kind].title);
 	text_printf(t, ",\"status\":%d,\"code\":\"%s\",\"detail\":", problems[kind].status,
 		    problems[kind].code);
 	text_json_str(t, detail);
-	if (advice && *advice) {
+	if (unfit) {
 		text_str(t, ",\"advice\":");
-		text_json_str(t, advice);
+		text_json_str(t, unfit->advice);
+		lacking(t, unfit->lacking);
 	}
 }
 
@@ -87,7 +103,7 @@ static void field_errors(struct text *t, const struct field_errors *errors)
 
 /* What some problems have besides. */
 struct extra {
-	const char *advice;
+	const struct problem_unfit *unfit;
 	const struct field_errors *errors;
 	uint32_t retry_after_s;
 };
@@ -99,7 +115,7 @@ static void reply(struct exchange *x, enum problem_kind kind, const char *detail
 	char seconds[16];
 	FH_ASSERT(kind > PROBLEM_NONE && kind < PROBLEM_COUNT);
 	text_str(&t, "{");
-	problem_members(&t, kind, detail, extra->advice);
+	problem_members(&t, kind, detail, extra->unfit);
 	text_str(&t, ",\"instance\":");
 	const char *target = exchange_target(x);
 	text_json(&t, target, strcspn(target, "?"));
@@ -145,8 +161,10 @@ void problem_reply_call(struct exchange *x, const struct call *call)
 {
 	enum problem_kind kind = problem_of_error(call->ret);
 	const char *detail = call->err.text[0] ? call->err.text : fh_error_text(call->ret);
+	struct problem_unfit unfit = { call->advice.text, call->lacking };
 	if (problems[kind].status == 503)
 		problem_reply_later(x, kind, detail, call->retry_after_s);
 	else
-		reply(x, kind, detail, &(struct extra){ .advice = call->advice.text });
+		reply(x, kind, detail,
+		      &(struct extra){ .unfit = kind == PROBLEM_NO_WORKER ? &unfit : NULL });
 }

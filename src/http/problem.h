@@ -65,10 +65,16 @@ int problem_status(enum problem_kind kind);
 /* The problem that answers an FH_E* code. */
 enum problem_kind problem_of_error(int code);
 
-/* Writes `"status": ..., "code": ..., "title": ..., "detail": ...`, without braces; and "advice",
- * unless that is NULL or "". */
+/* What PROBLEM_NO_WORKER has besides: the outcome of needs_advice(). */
+struct problem_unfit {
+	const char *advice;
+	unsigned lacking;
+};
+
+/* Writes `"status": ..., "code": ..., "title": ..., "detail": ...`, without braces; and the members
+ * of `unfit`, unless it is NULL. */
 void problem_members(struct text *t, enum problem_kind kind, const char *detail,
-		     const char *advice);
+		     const struct problem_unfit *unfit);
 
 /* Answers the exchange. `detail` is one line for people. */
 void problem_reply(struct exchange *x, enum problem_kind kind, const char *detail);

@@ -65,7 +65,7 @@ static void check_match(const char *text, const struct needs_offer *offer, bool 
 	needs_tally_add(&tally, offer, &verdict);
 	if (ret)
 		return;
-	needs_advice(text, &tally, &detail, &advice);
+	FH_ASSERT(needs_advice(text, &tally, &detail, &advice));
 	FH_ASSERT(*detail.text && *advice.text);
 	FH_ASSERT(utf8_valid_len((const uint8_t *)detail.text, strlen(detail.text)) ==
 		  strlen(detail.text));

@@ -218,6 +218,7 @@ static void refuse(struct fixture *f, struct call *call)
 {
 	(void)f;
 	(void)fh_err_set(&call->advice, 0, "Start a worker with --label gpu=1.");
+	call->lacking = 1u << NEEDS_LABEL | 1u << NEEDS_RUNTIME;
 }
 
 static void no_worker_is_a_conflict_with_advice(void **state)
@@ -226,7 +227,8 @@ static void no_worker_is_a_conflict_with_advice(void **state)
 		{ "POST", "/v1/tasks", "{" TASK "}", 409, "\"code\":\"no_worker\"" },
 		{ "POST", "/v1/tasks", "{" TASK "}", 409,
 		  "\"detail\":\"no worker has label gpu=1\","
-		  "\"advice\":\"Start a worker with --label gpu=1.\"" },
+		  "\"advice\":\"Start a worker with --label gpu=1.\","
+		  "\"lacking\":[\"label\",\"runtime\"]" },
 		{ "POST", "/v1/tasks:batch", "{" FUNC ",\"tasks\":[{" PAY "}]}", 409,
 		  "\"advice\"" },
 		{ "POST", "/execute_function", "{" TASK "}", 409, "\"advice\"" },
@@ -241,7 +243,8 @@ static void no_worker_is_a_conflict_with_advice(void **state)
 static void look_unfit(struct fixture *f, struct call *call)
 {
 	static const struct call_unfit unfit = { { "no worker has label gpu=1" },
-						 { "Start one." } };
+						 { "Start one." },
+						 1u << NEEDS_LABEL };
 	(void)f;
 	((struct call_submit *)call)->items[1].unfit = &unfit;
 }
@@ -260,6 +263,7 @@ static void an_item_alone_can_be_unfit(void **state)
 	assert_string_equal(at(body, "tasks.1.problem.status"), "409");
 	assert_string_equal(at(body, "tasks.1.problem.detail"), "no worker has label gpu=1");
 	assert_string_equal(at(body, "tasks.1.problem.advice"), "Start one.");
+	assert_string_equal(at(body, "tasks.1.problem.lacking"), "[\"label\"]");
 	assert_int_equal(strlen(at(body, "tasks.2.id")), 36);
 	json_decref(body);
 	response_release(&r);

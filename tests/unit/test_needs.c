@@ -346,7 +346,7 @@ static void too_much_in_all_is_a_limit(void **state)
 /* ---- advice ---- */
 
 static void explain(const char *needs, const struct needs_offer *offers, size_t count,
-		    const char *detail, const char *advice)
+		    const char *detail, const char *advice, unsigned lacking)
 {
 	struct needs_tally tally = { 0 };
 	struct fh_err told = { "" }, advised = { "" };
@@ -355,11 +355,11 @@ static void explain(const char *needs, const struct needs_offer *offers, size_t 
 		assert_true(needs_match(needs, &offers[i], &verdict) >= 0);
 		needs_tally_add(&tally, &offers[i], &verdict);
 	}
-	needs_advice(needs, &tally, &told, &advised);
+	assert_int_equal(needs_advice(needs, &tally, &told, &advised), lacking);
 	assert_string_equal(told.text, detail);
 	if (!strstr(advised.text, advice))
 		fail_msg("%s", advised.text);
-	needs_advice(needs, &tally, NULL, NULL);
+	assert_int_equal(needs_advice(needs, &tally, NULL, NULL), lacking);
 }
 
 static void advice_names_what_nobody_has(void **state)
@@ -373,25 +373,30 @@ static void advice_names_what_nobody_has(void **state)
 	};
 	explain("runtime=cp313", offers, 4,
 		"no worker has Python 3.13 (cp313); there are cp311 x 3, cp312 x 1",
-		"Start a worker with --python and a Python 3.13 (cp313), or");
+		"Start a worker with --python and a Python 3.13 (cp313), or", 1u << NEEDS_RUNTIME);
 	explain("runtime=cp313t", offers, 2,
-		"no worker has free-threaded Python 3.13 (cp313t); there are cp311 x 2",
-		"--python");
+		"no worker has free-threaded Python 3.13 (cp313t); there are cp311 x 2", "--python",
+		1u << NEEDS_RUNTIME);
 	explain("runtime=pp310", offers, 1, "no worker has PyPy 3.10 (pp310); there are cp311 x 1",
-		"--python");
-	explain("label=gpu=2", offers, 4, "no worker has label gpu=2", "--label gpu=2");
-	explain("label=tpu", offers, 4, "no worker has label tpu", "wait_for_worker");
-	explain("module=ours", offers, 4, "module ours is on none of 4 workers", "Install ours");
-	explain("cores=9", offers, 4, "no worker has 9 cores; the most are 8", "fewer cores");
+		"--python", 1u << NEEDS_RUNTIME);
+	explain("label=gpu=2", offers, 4, "no worker has label gpu=2", "--label gpu=2",
+		1u << NEEDS_LABEL);
+	explain("label=tpu", offers, 4, "no worker has label tpu", "wait_for_worker",
+		1u << NEEDS_LABEL);
+	explain("module=ours", offers, 4, "module ours is on none of 4 workers", "Install ours",
+		1u << NEEDS_MODULE);
+	explain("cores=9", offers, 4, "no worker has 9 cores; the most are 8", "fewer cores",
+		1u << NEEDS_CORES);
 	explain("mem=85899345920", offers, 4, "no worker has 80 GiB of memory; the most is 64 GiB",
-		"less memory");
+		"less memory", 1u << NEEDS_MEM);
 	explain("mem=1879048192", offers + 2, 1,
-		"no worker has 1.75 GiB of memory; the most is 1.50 GiB", "less memory");
+		"no worker has 1.75 GiB of memory; the most is 1.50 GiB", "less memory",
+		1u << NEEDS_MEM);
 	explain("label=tpu;module=mylab;module=ours;runtime=cp313", offers, 4,
 		"no worker has label tpu; module ours is on none of 4 workers; no worker has "
 		"Python "
 		"3.13 (cp313); there are cp311 x 3, cp312 x 1",
-		"--label tpu");
+		"--label tpu", 1u << NEEDS_LABEL | 1u << NEEDS_MODULE | 1u << NEEDS_RUNTIME);
 }
 
 static void advice_knows_that_everything_is_there_but_apart(void **state)
@@ -404,8 +409,8 @@ static void advice_knows_that_everything_is_there_but_apart(void **state)
 	};
 	explain("label=gpu;module=abc;module=mylab;runtime=cp311", offers, 3,
 		"no worker has all of: label gpu (1 of 3), module mylab (1 of 3)",
-		"has all of them");
-	explain("label=gpu", NULL, 0, "no worker is connected", "farhand worker");
+		"has all of them", 0);
+	explain("label=gpu", NULL, 0, "no worker is connected", "farhand worker", 0);
 }
 
 static void advice_that_is_too_long_is_cut_at_a_character(void **state)
@@ -419,7 +424,7 @@ static void advice_that_is_too_long_is_cut_at_a_character(void **state)
 	struct needs_tally tally = { .workers = 1 };
 	struct fh_err detail, advice;
 	memset(tally.unmet, 1, sizeof tally.unmet);
-	needs_advice(needs, &tally, &detail, &advice);
+	assert_int_equal(needs_advice(needs, &tally, &detail, &advice), 1u << NEEDS_MODULE);
 	assert_int_equal(strlen(detail.text), sizeof detail.text - 1);
 	assert_string_equal(detail.text + sizeof detail.text - 4, "...");
 }

@@ -1,0 +1,197 @@
+/* Happy path: a task without needs, of a function without, is of the class ""; it costs a few
+ * comparisons. Failure modes: a text that is not ours (another version wrote it) fits nobody, and
+ * waits; more classes than a mask has bits are refused. */
+#include "dispatch/fit.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "base/needs_advice.h"
+#include "dispatch/dispatch_priv.h"
+
+struct needs_offer fit_offer(const struct session *s)
+{
+	return (struct needs_offer){ .runtime = s->hello.runtime,
+				     .cores = s->hello.cores,
+				     .mem_bytes = s->hello.mem_bytes,
+				     .labels = s->hello.labels,
+				     .modules = s->hello.modules };
+}
+
+static bool fits(const struct session *s, const char *needs)
+{
+	const struct needs_offer offer = fit_offer(s);
+	struct needs_verdict verdict;
+	return needs_match(needs, &offer, &verdict) == 1;
+}
+
+uint64_t fit_classes(const struct dispatch *d, const struct session *s)
+{
+	uint64_t classes = 0;
+	for (uint32_t i = 0; i < d->class_count; i++)
+		classes |= (uint64_t)fits(s, d->class_keys[i]) << i;
+	return classes;
+}
+
+/* ---- classes ---- */
+
+bool fit_find_class(const struct dispatch *d, const char *needs, uint32_t *ret_class_ix)
+{
+	for (uint32_t i = 0; i < d->class_count; i++)
+		if (strcmp(d->class_keys[i], needs) == 0) {
+			*ret_class_ix = i;
+			return true;
+		}
+	return false;
+}
+
+static void match_all(struct dispatch *d, uint32_t class_ix)
+{
+	for (uint32_t i = 0; i < d->sessions_touched; i++) {
+		struct session *s = &d->sessions[i];
+		if (!s->open || !fits(s, d->class_keys[class_ix]))
+			continue;
+		s->classes |= UINT64_C(1) << class_ix;
+		struct core_event ev = { .kind = CORE_EV_SESSION_CLASSES,
+					 .classes = { .session = i, .classes = s->classes } };
+		dispatch_step(d, &ev);
+	}
+}
+
+int fit_class(struct dispatch *d, const char *needs, uint32_t *ret_class_ix)
+{
+	if (fit_find_class(d, needs, ret_class_ix))
+		return 0;
+	if (d->class_count == CORE_CLASSES_MAX)
+		return FH_ELIMIT;
+	uint32_t i = d->class_count++;
+	FH_ASSERT_CMP(strlen(needs), <, sizeof d->class_keys[i]);
+	memcpy(d->class_keys[i], needs, strlen(needs) + 1);
+	match_all(d, i);
+	*ret_class_ix = i;
+	return 0;
+}
+
+/* ---- modules ---- */
+
+static bool has_module(const char *modules, const char *name, size_t len)
+{
+	for (const char *at = modules; *at;) {
+		size_t n = strcspn(at, ",");
+		if (n == len && memcmp(at, name, len) == 0)
+			return true;
+		at += n + (at[n] == ',');
+	}
+	return false;
+}
+
+static bool everywhere(const struct dispatch *d, const char *name, size_t len)
+{
+	for (uint32_t i = 0; i < d->sessions_touched; i++) {
+		const struct session *s = &d->sessions[i];
+		if (s->open && s->hello.modules && !has_module(s->hello.modules, name, len))
+			return false;
+	}
+	return true;
+}
+
+/* Those of the list that some worker lacks. NULL: none. Memory is the caller's. */
+static char *rare_modules(const struct dispatch *d, const char *modules)
+{
+	char *rare = modules ? dispatch_alloc(strlen(modules) + 1, 1) : NULL;
+	size_t used = 0;
+	for (const char *at = modules; at && *at;) {
+		size_t n = strcspn(at, ",");
+		if (!everywhere(d, at, n)) {
+			if (used)
+				rare[used++] = ',';
+			memcpy(rare + used, at, n);
+			used += n;
+		}
+		at += n + (at[n] == ',');
+	}
+	if (used == 0) {
+		fh_free(rare);
+		return NULL;
+	}
+	return rare;
+}
+
+/* Computed again only when workers have come or gone. */
+static const char *rare_of_function(const struct dispatch *d, struct function *f)
+{
+	if (f->rare_at == d->fleet_changes)
+		return f->rare;
+	fh_free(f->rare);
+	f->rare = rare_modules(d, f->rec.modules);
+	f->rare_at = d->fleet_changes;
+	return f->rare;
+}
+
+/* ---- tasks ---- */
+
+/* Nobody can, though workers are there; those that may still come back are waited for. */
+static bool is_unfit(const struct dispatch *d, uint32_t class_ix)
+{
+	bool any = false;
+	if (core_hold_until_us(d->core) > 0)
+		return false;
+	for (uint32_t i = 0; i < d->sessions_touched; i++) {
+		const struct session *s = &d->sessions[i];
+		if (s->open && s->classes >> class_ix & 1)
+			return false;
+		any |= s->open;
+	}
+	return any;
+}
+
+static int own_needs(struct task_options *o, const char *text)
+{
+	char *copy = *text ? fh_strdup(text) : NULL;
+	if (*text && !copy)
+		return FH_ENOMEM;
+	fh_free(o->needs);
+	o->needs = copy;
+	return 0;
+}
+
+int fit_task(struct dispatch *d, struct function *f, struct call_submit_item *item,
+	     bool modules_anywhere, uint32_t *ret_class_ix)
+{
+	struct task_options *o = &item->task.options;
+	struct needs_parts parts = { .own = o->needs,
+				     .defaults = f->rec.defaults.needs,
+				     .mem_bytes = o->mem_bytes };
+	char *rare = NULL, text[NEEDS_TEXT] = "";
+	if (!modules_anywhere) {
+		parts.function_modules = f->rec.modules ? rare_of_function(d, f) : NULL;
+		parts.payload_modules = rare = rare_modules(d, item->modules);
+	}
+	bool none = !parts.own && !parts.defaults && parts.mem_bytes < NEEDS_MEM_MIN &&
+		    !parts.function_modules && !parts.payload_modules;
+	int ret = none ? 0 : needs_join(&parts, text);
+	fh_free(rare);
+	if (ret == 0)
+		ret = own_needs(o, text);
+	if (ret == 0)
+		ret = fit_class(d, text, ret_class_ix);
+	if (ret)
+		return ret;
+	return *text && !item->wait_for_worker && is_unfit(d, *ret_class_ix) ? FH_EUNFIT : 0;
+}
+
+void fit_explain(const struct dispatch *d, const char *needs, struct call_unfit *ret_unfit)
+{
+	struct needs_tally tally = { 0 };
+	for (uint32_t i = 0; i < d->sessions_touched; i++) {
+		const struct session *s = &d->sessions[i];
+		struct needs_verdict verdict = { 0 };
+		if (!s->open)
+			continue;
+		const struct needs_offer offer = fit_offer(s);
+		(void)!needs_match(needs, &offer, &verdict); /* our own text */
+		needs_tally_add(&tally, &offer, &verdict);
+	}
+	needs_advice(needs, &tally, &ret_unfit->detail, &ret_unfit->advice);
+}
