@@ -69,6 +69,8 @@ static void log_readable(evutil_socket_t fd, short what, void *ctx)
 	runner_flush(s->r);
 	/* What is behind the first job must not print into what we read as its output. */
 	slot_return_unread(s);
+	/* If the child has begun one of these meanwhile, the first one's answer is here. */
+	slot_receive(s, UINT32_MAX);
 	bool open = !l->readable || read_log(s, l); /* the job can have ended meanwhile */
 	if (l->readable && (!open || l->cut)) {
 		(void)event_del(l->readable);

@@ -97,9 +97,13 @@ static void output_is_of_the_right_job(void **state)
 		(void)snprintf(args, sizeof args, "Vjob %d\n", (int)job);
 		assert_int_equal(harness_run_with(h, 0, job, "say", pickle_args(args), &quiet), 0);
 	}
+	/* On a busy machine one may take long, and those behind it are returned. */
 	harness_wait(h, h->finished + h->returned == RUNNER_PIPE_MAX);
+	assert_true(h->finished > 0);
 	for (uint64_t job = 1; job <= RUNNER_PIPE_MAX; job++) {
 		char text[64];
+		if (h->jobs[job].returned)
+			continue;
 		(void)snprintf(text, sizeof text, "job %d\n", (int)job);
 		expect_output(h->jobs[job].result.out, text);
 		(void)snprintf(text, sizeof text, "job %d to stderr\n", (int)job);
