@@ -238,6 +238,10 @@ static void talk(struct agent *a, const struct session_action *action)
 		m.type = WIRE_STARTED;
 		m.ref = action->ref;
 		break;
+	case SESSION_DO_SEND_DRAIN:
+		m.type = WIRE_DRAIN;
+		m.drain.how = WIRE_DRAIN_LEAVE;
+		break;
 	default:
 		FH_UNREACHABLE("not an action of the session");
 	}

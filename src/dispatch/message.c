@@ -6,6 +6,7 @@
  * worker never sends: the connection is closed, and both sides log why. A message that the
  * transport does not take ends the connection, too: what was in it is said again over the next one,
  * or goes elsewhere. */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -155,6 +156,18 @@ static void heartbeat(struct dispatch *d, struct session *s, const struct wire_h
 	session_held(d, s, &h->in_flight, h->received, false);
 }
 
+/* It takes no more, as if it had been ordered so. */
+static void leaving(struct dispatch *d, struct session *s)
+{
+	struct core_event ev = { .kind = CORE_EV_SESSION_PAUSED,
+				 .paused = { .session = session_number(d, s),
+					     .why = CORE_PAUSE_ORDERED } };
+	s->drain_ordered = true;
+	dispatch_log(d, "worker session %" PRIu32 " takes no more tasks: it leaves",
+		     ev.paused.session);
+	dispatch_step(d, &ev);
+}
+
 static void bye(struct dispatch *d, struct session *s, const struct wire_bye *b)
 {
 	bool in_order = b->why == WIRE_BYE_DRAINED;
@@ -184,6 +197,9 @@ static void handle(struct dispatch *d, struct session *s, struct wire_msg *m)
 		break;
 	case WIRE_HEARTBEAT:
 		heartbeat(d, s, &m->heartbeat);
+		break;
+	case WIRE_DRAIN:
+		leaving(d, s);
 		break;
 	case WIRE_BYE:
 		bye(d, s, &m->bye);

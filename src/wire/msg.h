@@ -10,7 +10,7 @@
  *   RESULT     how the attempt ended;       STALE       not recorded, token is old: forget it
  *              resent until ACK or STALE    CANCEL      end this attempt (kill what runs)
  *   HEARTBEAT  alive, tokens in flight      HEARTBEAT   the answer: alive
- *                                           DRAIN       take no more; or take tasks again
+ *   DRAIN      I take no more, I leave      DRAIN       take no more; or take tasks again
  *   BYE        drained, leaving             BYE         go: unknown here, or refused, and why
  *
  * A message owns its blobs and strings; wire_msg_release() gives them up. Task ids in messages from

@@ -37,6 +37,7 @@ enum session_action_kind {
 	SESSION_DO_SEND_RESULT,	      /* `ref` and a copy of the result that is kept for `job`, or
 					 if none was, one made of `state` and `reason` */
 	SESSION_DO_SEND_HEARTBEAT,    /* with the list of session_in_flight() */
+	SESSION_DO_SEND_DRAIN,	      /* it takes no more: what it was granted is void */
 	SESSION_DO_SEND_BYE,
 
 	/* To the transport and to the owner */

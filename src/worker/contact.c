@@ -91,6 +91,8 @@ bool session_welcome(struct session *s, const struct wire_welcome *m)
 	if (silence_us > 0 && silence_us / 4 < s->beat_us)
 		s->beat_us = silence_us / 4;
 	s->heartbeat_us = s->now_us + s->beat_us;
+	if (s->stats.draining)
+		session_emit(s, SESSION_DO_SEND_DRAIN);
 	session_heard(s);
 	session_wake_by(s, s->heartbeat_us);
 	step_soon(s);
@@ -112,6 +114,11 @@ static void reconnect(struct session *s, enum session_reconnect_why why)
 	s->stats.fenced++;
 }
 
+bool session_is_drained(const struct session *s)
+{
+	return s->stats.draining && session_jobs_held(s) == 0;
+}
+
 bool session_drain(struct session *s, const struct wire_drain *m)
 {
 	switch (m->how) {
@@ -129,6 +136,15 @@ bool session_drain(struct session *s, const struct wire_drain *m)
 	}
 }
 
+/* No credit can take back what was granted, so the dispatcher is told; what is on its way already
+ * is run. */
+void session_drain_by_owner(struct session *s)
+{
+	s->stats.draining = true;
+	if (s->link == LINK_WELCOMED && !session_is_drained(s))
+		session_emit(s, SESSION_DO_SEND_DRAIN);
+}
+
 bool session_bye(struct session *s, const struct wire_bye *m)
 {
 	if (m->why == WIRE_BYE_UNKNOWN && (s->link == LINK_GREETED || s->link == LINK_WELCOMED)) {
@@ -141,11 +157,6 @@ bool session_bye(struct session *s, const struct wire_bye *m)
 		return true;
 	}
 	return false;
-}
-
-bool session_is_drained(const struct session *s)
-{
-	return s->stats.draining && session_jobs_held(s) == 0;
 }
 
 void session_leave_if_drained(struct session *s)

@@ -231,7 +231,7 @@ static void handle(struct session *s, const struct session_event *event)
 			s->stats.ignored++;
 		break;
 	case SESSION_EV_DRAINED:
-		s->stats.draining = true;
+		session_drain_by_owner(s);
 		break;
 	case SESSION_EV_READY:
 		ready(s, event->runtime);

@@ -158,6 +158,9 @@ bool session_welcome(struct session *s, const struct wire_welcome *m);
 bool session_drain(struct session *s, const struct wire_drain *m);
 bool session_bye(struct session *s, const struct wire_bye *m);
 
+/* The owner wants it to end. */
+void session_drain_by_owner(struct session *s);
+
 /* Something came from the dispatcher. */
 void session_heard(struct session *s);
 

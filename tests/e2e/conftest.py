@@ -1,17 +1,20 @@
-"""Fixtures: servers that end with their tests, and whose logs are shown when one fails."""
+"""Fixtures: servers and workers that end with their tests, and whose logs are shown when one
+fails."""
 
 import contextlib
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Callable, Iterator, List, TypeVar
 
 import pytest
 
-from harness import PYTHONS, Server
+from harness import PYTHONS, Program, Server, Worker
 
+Kind = TypeVar("Kind", bound=Program)
 ServerMaker = Callable[..., Server]
+WorkerMaker = Callable[..., Worker]
 
 LOG_SHOWN = 20000
-_alive: List[Server] = []
+_alive: List[Program] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,47 +25,60 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = (yield).get_result()
     if report.failed:
-        for server in _alive:
-            title = f"log of the server on port {server.port.number}"
-            report.sections.append((title, server.log[-LOG_SHOWN:]))
+        for program in _alive:
+            title = f"log of the {program.what} in {program.folder}"
+            report.sections.append((title, program.log[-LOG_SHOWN:]))
 
 
 @contextlib.contextmanager
-def servers_in(folder_of: Callable[[], Path]) -> Iterator[ServerMaker]:
-    """A maker of servers, each in a folder of its own; at the end all of them stop in order."""
-    made: List[Server] = []
+def programs(kind: Callable[..., Kind],
+             folder_of: Callable[[], Path]) -> Iterator[Callable[..., Kind]]:
+    """A maker of programs, each in a folder of its own; at the end all of them stop in order."""
+    made: List[Kind] = []
 
-    def make(*args: str, start: bool = True, **options: object) -> Server:
-        server = Server(folder_of(), *args, **options)  # type: ignore[arg-type]
-        made.append(server)
-        _alive.append(server)
+    def make(*args: str, start: bool = True, **options: object) -> Kind:
+        program = kind(folder_of(), *args, **options)
+        made.append(program)
+        _alive.append(program)
         if start:
-            server.start()
-        return server
+            program.start()
+        return program
 
     try:
         yield make
-        for server in made:
-            if server.process:
-                assert server.stop() == 0, "an orderly stop ends with status 0"
-            server.assert_sane()
+        for program in made:
+            if program.process:
+                assert program.stop() == 0, "an orderly stop ends with status 0"
+            program.assert_sane()
     finally:
-        for server in made:
-            server.dispose()
-            _alive.remove(server)
+        for program in made:
+            program.dispose()
+            _alive.remove(program)
+
+
+def folders(parent: Path, name: str) -> Callable[[], Path]:
+    numbers = iter(range(1, 1000))
+
+    def folder() -> Path:
+        path = parent / f"{name}-{next(numbers)}"
+        path.mkdir()
+        return path
+
+    return folder
 
 
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[ServerMaker]:
     """make_server(*flags, slots=2, ...) -> a Server that is ready; see Server for the rest."""
-    numbers = iter(range(1, 1000))
+    with programs(Server, folders(tmp_path, "server")) as maker:
+        yield maker
 
-    def folder() -> Path:
-        path = tmp_path / f"server-{next(numbers)}"
-        path.mkdir()
-        return path
 
-    with servers_in(folder) as maker:
+@pytest.fixture
+def make_worker(make_server: ServerMaker, tmp_path: Path) -> Iterator[WorkerMaker]:
+    """make_worker(url, *flags, mode="push", slots=2, ...) -> a Worker that is welcome. Workers stop
+    before their servers."""
+    with programs(Worker, folders(tmp_path, "worker")) as maker:
         yield maker
 
 
@@ -70,5 +86,5 @@ def make_server(tmp_path: Path) -> Iterator[ServerMaker]:
 def server(request: pytest.FixtureRequest,
            tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server of two slots for all tests of a file, once for each Python."""
-    with servers_in(lambda: tmp_path_factory.mktemp("server")) as maker:
+    with programs(Server, lambda: tmp_path_factory.mktemp("server")) as maker:
         yield maker(python=request.param)

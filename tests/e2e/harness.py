@@ -1,10 +1,11 @@
-"""Farhand as real processes: servers that can be killed and started again, and a small client.
+"""Farhand as real processes: servers and workers that can be killed and started again, and a small
+client.
 
     FARHAND_EXE           the executable (default: build/farhand of this checkout)
     FARHAND_TEST_PYTHONS  the Pythons that run functions, separated by spaces (default: this one)
     FARHAND_PATIENCE      seconds after which a condition counts as never coming (default 60)
 
-Every server has its own folder, port, log and a mark in its environment, by which all processes
+Every process has its own folder, log and a mark in its environment, by which all processes
 that descend from it are found, whatever they did to hide. The client speaks plain HTTP and knows
 nothing of the SDK. Functions travel by reference: `functions/workload.py` is on the import path of
 every server, so that any Python can run them; what must travel by value says so.
@@ -29,7 +30,9 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar,
+)
 
 HERE = Path(__file__).resolve().parent
 EXE = os.environ.get("FARHAND_EXE") or str(HERE.parents[1] / "build" / "farhand")
@@ -37,6 +40,8 @@ PYTHONS = os.environ.get("FARHAND_TEST_PYTHONS", sys.executable).split()
 PATIENCE_S = float(os.environ.get("FARHAND_PATIENCE", "60"))
 FUNCTIONS = HERE / "functions"
 FINAL = ("COMPLETED", "FAILED", "CANCELLED")
+
+Self = TypeVar("Self", bound="Program")
 
 sys.path.insert(0, str(FUNCTIONS))
 
@@ -279,7 +284,7 @@ class Port:
 
 class StartFailed(AssertionError):
     def __init__(self, status: Optional[int], log: str) -> None:
-        super().__init__(f"the server did not start (status {status}): {log}")
+        super().__init__(f"it did not start (status {status}): {log}")
         self.status, self.log = status, log
 
 
@@ -320,30 +325,27 @@ def name_of(pid: int) -> str:
 ALARM = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|assert", re.I)
 
 
-class Server:
-    """`farhand serve` with a folder, a port and a log of its own. `args` are further flags;
-    `wrapper` is a command that runs it; `before` runs in the new process before it."""
+class Program:
+    """A process of Farhand with a folder and a log of its own. `wrapper` is a command that runs it;
+    `before` runs in the new process before it."""
 
-    def __init__(self, folder: Path, *args: str, slots: int = 2, python: str = PYTHONS[0],
-                 env: Optional[Dict[str, str]] = None, cwd: Optional[Path] = None,
-                 wrapper: Sequence[str] = (), before: Optional[Callable[[], None]] = None) -> None:
-        self.folder, self.data, self.log_file = folder, folder / "data", folder / "server.log"
+    what = "program"
+
+    def __init__(self, folder: Path, args: Sequence[str], env: Optional[Dict[str, str]] = None,
+                 cwd: Optional[Path] = None, wrapper: Sequence[str] = (),
+                 before: Optional[Callable[[], None]] = None) -> None:
+        self.folder, self.log_file = folder, folder / f"{self.what}.log"
         self.cwd = cwd or folder / "cwd"
         self.cwd.mkdir(exist_ok=True)
-        self.port = Port()
-        self.wrapper, self.before = wrapper, before
-        self.args = ["serve", "--listen", f"127.0.0.1:{self.port.number}",
-                     "--data", str(self.data), "--local", str(slots), "--python", python,
-                     "--path", str(FUNCTIONS), *args]
+        self.args, self.wrapper, self.before = list(args), wrapper, before
         self.mark = f"FARHAND_E2E_MARK={uuid.uuid4().hex}"
         self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
         self.env.update([self.mark.split("=")])
-        self._client: Optional[Client] = None
         self.process: Optional["subprocess.Popen[bytes]"] = None
 
     # -- life
 
-    def start(self) -> "Server":
+    def start(self: Self) -> Self:
         self.launch()
         self.await_ready()
         return self
@@ -363,7 +365,7 @@ class Server:
         while not said.endswith(b"\n"):
             left_s = max(0, deadline - time.monotonic())
             if not select.select([process.stdout], [], [], left_s)[0]:
-                raise AssertionError("the server never said that it is ready")
+                raise AssertionError(f"the {self.what} never said that it is ready")
             data = os.read(process.stdout.fileno(), 4096)
             if not data:
                 status = process.wait(PATIENCE_S)
@@ -376,13 +378,13 @@ class Server:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        """The status of a server that is ending."""
+        """The status of a process that is ending."""
         status = self.process.wait(PATIENCE_S)
         self._ended()
         return status
 
     def stop(self) -> int:
-        """An orderly stop; its status. Nothing of the server may be left."""
+        """An orderly stop; its status. Nothing of it may be left."""
         self.signal(signal.SIGTERM)
         status = self.wait()
         self.assert_nothing_left()
@@ -393,17 +395,9 @@ class Server:
         self.wait()
         self.assert_nothing_left()
 
-    def restart(self) -> None:
-        """kill -9 and a new start on the same data and port."""
-        self.kill9()
-        self.start()
-
     def _ended(self) -> None:
         self.process.stdout.close()
         self.process = None
-        if self._client:
-            self._client.close()
-            self._client = None
 
     # -- looking
 
@@ -411,18 +405,8 @@ class Server:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
-    @property
-    def client(self) -> Client:
-        """A connection for the thread of the test; others make their own."""
-        if not self._client:
-            self._client = self.connect()
-        return self._client
-
-    def connect(self, timeout_s: float = PATIENCE_S) -> Client:
-        return Client(self.port.number, timeout_s)
-
     def processes(self) -> List[int]:
-        """The server and all that descends from it, tracers and wrappers apart."""
+        """The process and all that descends from it, tracers and wrappers apart."""
         return [pid for pid in marked(self.mark) if name_of(pid) not in ("strace", "setarch")]
 
     def template(self) -> int:
@@ -437,7 +421,7 @@ class Server:
         return [pid for pid in self.processes() if name_of(pid) == name]
 
     def rss(self) -> int:
-        """Bytes of memory that the server itself occupies."""
+        """Bytes of memory that the process itself occupies."""
         with open(f"/proc/{self.process.pid}/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -448,15 +432,16 @@ class Server:
 
     def assert_nothing_left(self) -> None:
         wait_until(lambda: not self.processes(),
-                   f"nothing of the server is left (there is {self._remains()})")
+                   f"nothing of the {self.what} is left (there is {self._remains()})")
 
     def _remains(self) -> str:
         return ", ".join(f"{pid} {name_of(pid)}" for pid in self.processes()) or "nothing"
 
     def assert_sane(self) -> None:
-        """The server has not complained about itself."""
+        """It has not complained about itself."""
         found = ALARM.search(self.log)
-        assert not found, f"the server noticed a mistake of its own: {self.log[found.start():]}"
+        assert not found, (
+            f"the {self.what} noticed a mistake of its own: {self.log[found.start():]}")
 
     # -- the end
 
@@ -468,5 +453,66 @@ class Server:
         if self.process:
             self.process.wait(PATIENCE_S)
             self._ended()
+
+
+class Server(Program):
+    """`farhand serve`. `args` are further flags; with `bind` workers can dial in at `url`."""
+
+    what = "server"
+
+    def __init__(self, folder: Path, *args: str, slots: int = 2, python: str = PYTHONS[0],
+                 bind: bool = False, **options: Any) -> None:
+        self.data = folder / "data"
+        self.port, self.door = Port(), Port() if bind else None
+        self._client: Optional[Client] = None
+        door = ["--bind", self.url] if bind else []
+        super().__init__(folder, [
+            "serve", "--listen", f"127.0.0.1:{self.port.number}", "--data", str(self.data),
+            "--local", str(slots), "--python", python, "--path", str(FUNCTIONS), *door, *args,
+        ], **options)
+
+    def restart(self) -> None:
+        """kill -9 and a new start on the same data and ports."""
+        self.kill9()
+        self.start()
+
+    def _ended(self) -> None:
+        super()._ended()
+        if self._client:
+            self._client.close()
+            self._client = None
+
+    @property
+    def url(self) -> str:
+        """Where workers dial in."""
+        return f"tcp://127.0.0.1:{self.door.number}"
+
+    @property
+    def client(self) -> Client:
+        """A connection for the thread of the test; others make their own."""
+        if not self._client:
+            self._client = self.connect()
+        return self._client
+
+    def connect(self, timeout_s: float = PATIENCE_S) -> Client:
+        return Client(self.port.number, timeout_s)
+
+    def dispose(self) -> None:
+        super().dispose()
         self.port.release()
+        if self.door:
+            self.door.release()
         shutil.rmtree(self.data, ignore_errors=True)
+
+
+class Worker(Program):
+    """`farhand worker` for the dispatcher at `url`. `args` are further flags."""
+
+    what = "worker"
+
+    def __init__(self, folder: Path, url: str, *args: str, mode: str = "push", slots: int = 2,
+                 python: str = PYTHONS[0], **options: Any) -> None:
+        super().__init__(folder, [
+            "worker", "-m", mode, "-w", str(slots), "--python", python, "--path", str(FUNCTIONS),
+            *args, url,
+        ], **options)

@@ -21,7 +21,7 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 
 import pytest
 import workload
-from conftest import ServerMaker, servers_in
+from conftest import ServerMaker, programs
 from harness import Client, Server, call, marked, pickled, wait_until
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -205,7 +205,7 @@ def run_sequentially(client: Client, frames: List[str], told: List[str]) -> None
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("traced")
-    with servers_in(lambda: tmp_path_factory.mktemp("server")) as maker:
+    with programs(Server, lambda: tmp_path_factory.mktemp("server")) as maker:
         server = traced(maker, folder)
         made = Run("", [], [], [])
         submit_sequentially(server.client, made.marks)

@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import pytest
 import workload
-from conftest import ServerMaker, servers_in
+from conftest import ServerMaker, programs
 from harness import PYTHONS, Client, Outcome, Server, b64, by_value, wait_until
 
 INNOCENTS = 20
@@ -26,7 +26,7 @@ def server(request: pytest.FixtureRequest,
            tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Three slots, one of them taken by the neighbour, who must never notice anything."""
     folder = tmp_path_factory.mktemp("neighbour")
-    with servers_in(lambda: tmp_path_factory.mktemp("server")) as maker:
+    with programs(Server, lambda: tmp_path_factory.mktemp("server")) as maker:
         server = maker(slots=3, python=request.param)
         task = server.client.submit(server.client.register(workload.hold), str(folder), "here")
         server.client.started(task)

@@ -159,6 +159,9 @@ static void send_other(struct host *h, const struct session_action *a)
 		m.type = WIRE_STARTED;
 		m.ref = a->ref;
 		break;
+	case SESSION_DO_SEND_DRAIN:
+		m.type = WIRE_DRAIN;
+		break;
 	case SESSION_DO_SEND_BYE:
 		m.type = WIRE_BYE;
 		break;

@@ -129,6 +129,9 @@ static inline void perform(struct fixture *f, const struct session_action *a)
 	case SESSION_DO_SEND_HEARTBEAT:
 		say(f, "heartbeat; ");
 		break;
+	case SESSION_DO_SEND_DRAIN:
+		say(f, "drain; ");
+		break;
 	case SESSION_DO_SEND_BYE:
 		say(f, "bye; ");
 		break;

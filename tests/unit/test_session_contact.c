@@ -150,7 +150,31 @@ static void leaving_is_for_good(void **state)
 	receive_drain(&f, WIRE_DRAIN_OVER);
 	finish(&f, 0, 1, REASON_NONE, 0);
 	receive_ref(&f, WIRE_RESULT_ACK, 1);
-	expect(&f, "run 1 @0!; result 1 COMPLETED; bye");
+	expect(&f, "run 1 @0!; drain; result 1 COMPLETED; bye");
+	fixture_release(&f);
+}
+
+static void who_leaves_says_so_to_every_dispatcher(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	assign_own(&f, 1, 1);
+	happen(&f, SESSION_EV_DRAINED);
+	expect(&f, "run 1 @0!; drain");
+	assign_own(&f, 2, 1); /* it was on its way */
+	happen(&f, SESSION_EV_DISCONNECTED);
+	happen(&f, SESSION_EV_CONNECTED);
+	welcome(&f, 0);
+	expect(&f, "hello; drain");
+	finish(&f, 0, 1, REASON_NONE, 0);
+	receive_ref(&f, WIRE_RESULT_ACK, 1);
+	expect(&f, "result 1 COMPLETED; bye");
+	fixture_release(&f);
+
+	fixture_init(&f, 1);
+	happen(&f, SESSION_EV_DRAINED);
+	expect(&f, "bye");
 	fixture_release(&f);
 }
 
@@ -329,6 +353,7 @@ int main(void)
 		cmocka_unit_test(a_worker_that_stays_takes_no_more_until_that_is_over),
 		cmocka_unit_test(a_new_session_takes_tasks_again),
 		cmocka_unit_test(leaving_is_for_good),
+		cmocka_unit_test(who_leaves_says_so_to_every_dispatcher),
 		cmocka_unit_test(heartbeats_follow_the_silence_that_is_allowed),
 		cmocka_unit_test(silence_ends_what_runs_and_keeps_what_is_over),
 		cmocka_unit_test(a_full_worker_is_fenced_in_bounded_steps),
