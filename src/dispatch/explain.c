@@ -100,9 +100,10 @@ static void survey(struct dispatch *d, const char *needs, struct fleet *f)
 		if (!s->open)
 			continue;
 		const struct needs_offer offer = fit_offer(s);
-		bool fits = needs_match(needs, &offer, &verdict) != 0;
+		if (needs_match(needs, &offer, &verdict) < 0)
+			verdict.unmet = UINT32_MAX; /* not our text: nobody fits */
 		needs_tally_add(&f->tally, &offer, &verdict);
-		if (fits)
+		if (!verdict.unmet)
 			count_fitting(d, s, f);
 	}
 }
