@@ -247,16 +247,18 @@ static void with_worker(struct dispatch *d, struct explanation *e, uint32_t sess
 	struct core_session_view view;
 	char id[FH_ID_TEXT], name[80] = "the local pool", time[SPAN_TEXT];
 	core_session_look(d->core, session, &view);
+	int64_t left_us = d->config.limits.liveness_us - view.silent_us;
 	fh_id_format(s->hello.instance, id);
 	if (!s->door->local)
 		(void)snprintf(name, sizeof name, "worker %.64s",
 			       s->hello.host ? s->hello.host : id);
 	e->told.worker = s->hello.instance;
-	if (!s->connected)
+	bool silent = d->config.limits.liveness_us > 0 && left_us < view.silent_us;
+	if (!s->connected || silent)
 		tell(e, CALL_WAITS_FOR_GRACE,
-		     "%s has it, and has lost its connection; if it is not back in %s, the "
-		     "task goes on elsewhere",
-		     name, span(d->config.limits.liveness_us - view.silent_us, time));
+		     "%s has it, and %s; if it is not back in %s, the task goes on elsewhere", name,
+		     s->connected ? "says nothing" : "has lost its connection",
+		     span(left_us, time));
 	else if (runs)
 		tell(e, CALL_WAITS_FOR_RUNNING, "it runs on %s", name);
 	else
