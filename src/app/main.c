@@ -10,19 +10,26 @@
 #include "app/options.h"
 #include "app/serve.h"
 #include "app/worker.h"
+#include "cli/cli.h"
 #include "farhand/version.h"
 
 enum { EXIT_USAGE = 2 };
 
-static const char help[] = "Usage: farhand COMMAND [FLAG]...\n"
-			   "Borrow strong machines: run Python functions by REST, durably.\n"
-			   "\n"
-			   "  serve      gateway, dispatcher and local pool in one process\n"
-			   "  worker     runs functions for a dispatcher elsewhere\n"
-			   "  version    versions of Farhand and of its libraries\n"
-			   "\n"
-			   "  --help, --version\n"
-			   "`farhand COMMAND --help` says more.\n";
+static void print_commands(FILE *to)
+{
+	(void)fprintf(to,
+		      "Usage: farhand COMMAND [FLAG]...\n"
+		      "Borrow strong machines: run Python functions by REST, durably.\n"
+		      "\n"
+		      "  serve      gateway, dispatcher and local pool in one process\n"
+		      "  worker     runs functions for a dispatcher elsewhere\n"
+		      "%s"
+		      "  version    versions of Farhand and of its libraries\n"
+		      "\n"
+		      "  --help, --version\n"
+		      "`farhand COMMAND --help` says more.\n",
+		      cli_summary());
+}
 
 static int print_version(void)
 {
@@ -65,6 +72,18 @@ static int command_worker(int argc, char **argv)
 	return wants_help ? print_help(worker_options_help()) : worker_run(&options);
 }
 
+static int unknown_command(const char *command)
+{
+	static const char *const words[] = {
+		"serve", "worker", "workers", "task", "version", "help"
+	};
+	const char *meant = cli_suggest(command, words, sizeof words / sizeof *words);
+	char line[160];
+	(void)snprintf(line, sizeof line, "unknown command '%.60s'%s%s; see farhand --help",
+		       command, meant ? ", did you mean " : "", meant ? meant : "");
+	return usage_error(line);
+}
+
 /* A standard descriptor that is closed would be the number of what we open next, and our lines
  * would go there. */
 static void open_standard_descriptors(void)
@@ -81,7 +100,7 @@ int main(int argc, char **argv)
 {
 	open_standard_descriptors();
 	if (argc < 2) {
-		(void)fputs(help, stderr);
+		print_commands(stderr);
 		return EXIT_USAGE;
 	}
 	const char *command = argv[1];
@@ -92,9 +111,11 @@ int main(int argc, char **argv)
 	if (strcmp(command, "--version") == 0 || strcmp(command, "version") == 0)
 		return print_version();
 	if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||
-	    strcmp(command, "help") == 0)
-		return print_help(help);
-	char line[128];
-	(void)snprintf(line, sizeof line, "unknown command '%.60s'; see farhand --help", command);
-	return usage_error(line);
+	    strcmp(command, "help") == 0) {
+		print_commands(stdout);
+		return 0;
+	}
+	if (cli_has(command))
+		return cli_run(argc - 1, argv + 1, stdout, stderr);
+	return unknown_command(command);
 }

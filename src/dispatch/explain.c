@@ -7,6 +7,7 @@
  * Failure modes: FH_ENOTFOUND. A task that comes into the window during the read is looked for
  * again. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,9 +40,28 @@ struct fleet {
 	uint64_t slots, taken; /* ... of those that take tasks */
 };
 
-static double seconds(int64_t us)
+enum { SPAN_TEXT = 24 };
+
+/* "4.2 s", "12 min", "3.5 h", "40 days" */
+static const char *span(int64_t us, char text[SPAN_TEXT])
 {
-	return us > 0 ? (double)us / 1e6 : 0;
+	static const struct {
+		double below_s, unit_s;
+		int digits;
+		const char *unit;
+	} scale[] = {
+		{ 120, 1, 1, "s" },
+		{ 7200, 60, 0, "min" },
+		{ 48 * 3600, 3600, 1, "h" },
+		{ INFINITY, 24 * 3600, 0, "days" },
+	};
+	double s = us > 0 ? (double)us / 1e6 : 0;
+	size_t i = 0;
+	while (s >= scale[i].below_s)
+		i++;
+	(void)snprintf(text, SPAN_TEXT, "%.*f %s", scale[i].digits, s / scale[i].unit_s,
+		       scale[i].unit);
+	return text;
 }
 
 static void tell(struct explanation *e, enum call_waits_for what, const char *fmt, ...)
@@ -80,9 +100,10 @@ static void survey(struct dispatch *d, const char *needs, struct fleet *f)
 		if (!s->open)
 			continue;
 		const struct needs_offer offer = fit_offer(s);
-		bool fits = needs_match(needs, &offer, &verdict) != 0;
+		if (needs_match(needs, &offer, &verdict) < 0)
+			verdict.unmet = UINT32_MAX; /* not our text: nobody fits */
 		needs_tally_add(&f->tally, &offer, &verdict);
-		if (fits)
+		if (!verdict.unmet)
 			count_fitting(d, s, f);
 	}
 }
@@ -129,14 +150,14 @@ static const char *subject(char text[64], uint32_t count)
 static bool tell_no_worker(struct dispatch *d, struct explanation *e, const char *needs,
 			   const struct fleet *f)
 {
-	char text[64];
+	char text[64], time[SPAN_TEXT];
 	const char *broken = NULL;
 	int64_t hold_us = core_hold_until_us(d->core) - dispatch_now_us(d);
 	if (hold_us > 0) {
 		tell(e, CALL_WAITS_FOR_GRACE,
-		     "the server was started anew, and gives workers %.1f s more to come back "
-		     "with what they run",
-		     seconds(hold_us));
+		     "the server was started anew, and gives workers %s more to come back with "
+		     "what they run",
+		     span(hold_us, time));
 		return true;
 	}
 	if (f->ready && !f->remote && d->config.workers_broken)
@@ -163,14 +184,19 @@ static bool tell_no_worker(struct dispatch *d, struct explanation *e, const char
 static void tell_line(struct explanation *e, const struct fleet *f, bool stored)
 {
 	uint64_t before = e->told.position;
-	char place[64] = "it is the next one";
+	char place[64] = "it is the next one", slots[80];
 	if (before || stored)
 		(void)snprintf(place, sizeof place, "%s%" PRIu64 " %s before it",
 			       stored ? "at least " : "", before,
 			       before == 1 ? "task is" : "tasks are");
-	tell(e, stored ? CALL_WAITS_FOR_WINDOW : CALL_WAITS_FOR_CAPACITY,
-	     "%s; of the %" PRIu64 " slots that could run it %" PRIu64 " are taken", place,
-	     f->slots, f->taken);
+	if (f->slots == 1)
+		(void)snprintf(slots, sizeof slots, "the slot that could run it is %s",
+			       f->taken ? "taken" : "free");
+	else
+		(void)snprintf(slots, sizeof slots,
+			       "%" PRIu64 " of %" PRIu64 " slots that could run it are taken",
+			       f->taken, f->slots);
+	tell(e, stored ? CALL_WAITS_FOR_WINDOW : CALL_WAITS_FOR_CAPACITY, "%s; %s", place, slots);
 }
 
 /* `stored`: it is in the backlog. */
@@ -203,13 +229,14 @@ static void wait_alone(struct dispatch *d, struct explanation *e, const char *ne
 
 static void wait_until(struct dispatch *d, struct explanation *e, bool retry, int64_t until_ms)
 {
-	double s = seconds((until_ms - dispatch_wall_ms(d)) * 1000);
+	char time[SPAN_TEXT];
+	(void)span((until_ms - dispatch_wall_ms(d)) * 1000, time);
 	e->told.until_ms = until_ms;
 	if (retry)
 		tell(e, CALL_WAITS_FOR_RETRY,
-		     "an attempt has failed; the next one begins in %.1f s at the earliest", s);
+		     "an attempt has failed; the next one begins in %s at the earliest", time);
 	else
-		tell(e, CALL_WAITS_FOR_DELAYED, "its not_before is in %.1f s", s);
+		tell(e, CALL_WAITS_FOR_DELAYED, "its not_before is in %s", time);
 }
 
 /* ---- a worker has it ---- */
@@ -218,18 +245,20 @@ static void with_worker(struct dispatch *d, struct explanation *e, uint32_t sess
 {
 	const struct session *s = &d->sessions[session];
 	struct core_session_view view;
-	char id[FH_ID_TEXT], name[80] = "the local pool";
+	char id[FH_ID_TEXT], name[80] = "the local pool", time[SPAN_TEXT];
 	core_session_look(d->core, session, &view);
+	int64_t left_us = d->config.limits.liveness_us - view.silent_us;
 	fh_id_format(s->hello.instance, id);
 	if (!s->door->local)
 		(void)snprintf(name, sizeof name, "worker %.64s",
 			       s->hello.host ? s->hello.host : id);
 	e->told.worker = s->hello.instance;
-	if (!s->connected)
+	bool silent = d->config.limits.liveness_us > 0 && left_us < view.silent_us;
+	if (!s->connected || silent)
 		tell(e, CALL_WAITS_FOR_GRACE,
-		     "%s has it, and has lost its connection; if it is not back in %.1f s, the "
-		     "task goes on elsewhere",
-		     name, seconds(d->config.limits.liveness_us - view.silent_us));
+		     "%s has it, and %s; if it is not back in %s, the task goes on elsewhere", name,
+		     s->connected ? "says nothing" : "has lost its connection",
+		     span(left_us, time));
 	else if (runs)
 		tell(e, CALL_WAITS_FOR_RUNNING, "it runs on %s", name);
 	else
@@ -281,8 +310,11 @@ static void answer_final(struct call_explain *c, const struct task_rec *t)
 {
 	struct explanation e = { .told = { .state = t->state } };
 	const char *reason = task_reason_name(t->reason);
-	tell(&e, CALL_WAITS_FOR_FINAL, "it is %s%s%s", task_state_name(t->state),
-	     reason ? ", reason " : "", reason ? reason : "");
+	if (t->state == TASK_FAILED)
+		tell(&e, CALL_WAITS_FOR_FINAL, "it has failed: %s", reason ? reason : "");
+	else
+		tell(&e, CALL_WAITS_FOR_FINAL, "it %s",
+		     t->state == TASK_COMPLETED ? "has completed" : "was cancelled");
 	answer(c, &e);
 }
 

@@ -32,7 +32,7 @@ LAYERS: Dict[str, Set[str]] = {
     "dispatch": {"base", "wire", "core", "store", "transport", "http", "dispatch", "farhand"},
     "agent": {"base", "wire", "worker", "transport", "runner", "agent"},
     "app": {"base", "wire", "core", "store", "transport", "http", "worker", "runner", "agent",
-            "dispatch", "app", "farhand"},
+            "dispatch", "cli", "app", "farhand"},
     "cli": {"base", "cli", "farhand"},
 }
 PURE = {"wire", "core", "worker"}  # no system call, no clock, no chance
@@ -228,7 +228,7 @@ def warnings_clang(root: Path) -> Iterator[Finding]:
 
 def _dependency_flags() -> List[str]:
     done = subprocess.run(
-        ["pkg-config", "--cflags", "libevent_core", "jansson", "sqlite3", "libcrypto"],
+        ["pkg-config", "--cflags", "libevent_core", "jansson", "libcurl", "sqlite3", "libcrypto"],
         capture_output=True, text=True)
     return shlex.split(done.stdout)
 
