@@ -64,12 +64,21 @@ class Client(Requester):
         function: Callable[..., Any],
         function_name: Optional[str] = None,
         *,
+        runtime: Optional[str] = None,
         description: Optional[str] = None,
     ) -> str:
-        """Stores a function and returns its id. The same function again gives the same id."""
+        """Stores a function and returns its id. The same function again gives the same id.
+
+        `runtime` is the Python that its tasks need, such as ``"cp311"``; by default this one where
+        the function travels by value, and else any.
+        """
         payload, serializer = self._serializer.dump_function(function)
         name = function_name or function_label(function)
-        return self.put_function(name, payload, serializer, description=description)
+        if runtime is None:
+            runtime = self._serializer.runtime_of(payload, serializer)
+        return self.put_function(
+            name, payload, serializer, runtime=runtime, description=description
+        )
 
     def put_function(
         self,
@@ -77,11 +86,14 @@ class Client(Requester):
         payload: bytes,
         serializer: str = PICKLE,
         *,
+        runtime: Optional[str] = None,
         description: Optional[str] = None,
         retry: Optional[Retry] = None,
     ) -> str:
         """Stores a callable that is pickled already and returns its id."""
         body = {"name": name, "payload": _text(payload), "serializer": serializer}
+        if runtime is not None:
+            body["runtime"] = runtime
         if description is not None:
             body["description"] = description
         answer = self.call("POST", "/v1/functions", body, retry=retry)
@@ -108,9 +120,9 @@ class Client(Requester):
         options: Optional[Mapping[str, Any]] = None,
     ) -> str:
         """Submits one call, with options as in :meth:`Executor.with_options`; the task's id."""
-        payload, _ = self._serializer.dump_call(tuple(args), dict(kwargs or {}))
+        payload, runtime = self._dump_call(args, kwargs or {})
         fields = _options(options).now()
-        task = self.put_task(function_id, payload, fields, group_id=group_id)
+        task = self.put_task(function_id, payload, {**runtime, **fields}, group_id=group_id)
         return _member(task, "id")
 
     def put_task(
@@ -147,11 +159,15 @@ class Client(Requester):
 
         All or none are accepted. Without `group_id` they make a group of their own.
         """
-        dump = self._serializer.dump_call
-        tasks = [{"payload": _text(dump(tuple(args), dict(kwargs))[0])} for args, kwargs in calls]
+        defaults = _options(options).now()
+        tasks = []
+        for args, kwargs in calls:
+            payload, runtime = self._dump_call(args, kwargs)
+            own = {} if "runtime" in defaults else runtime
+            tasks.append({**own, "payload": _text(payload)})
         body: Dict[str, Any] = {
             "function_id": function_id,
-            "defaults": _options(options).now(),
+            "defaults": defaults,
             "tasks": tasks,
         }
         if group_id is not None:
@@ -164,6 +180,14 @@ class Client(Requester):
                 raise api_error(problem.get("status", 400), {}, json.dumps(problem).encode())
             ids.append(item["id"])
         return Batch(_member(answer, "group_id"), ids)
+
+    def _dump_call(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Tuple[bytes, Dict[str, str]]:
+        """The payload, and the field that ties it to this Python if there is byte code in it."""
+        payload, by = self._serializer.dump_call(tuple(args), dict(kwargs))
+        runtime = self._serializer.runtime_of(payload, by)
+        return payload, {} if runtime is None else {"runtime": runtime}
 
     def get_task(
         self,

@@ -5,7 +5,7 @@ Three families under :class:`FarhandError`:
 - talking to the server: :class:`ServerUnavailable` and :class:`ApiError` with its subclasses;
 - a task that failed without a Python exception of its own: :class:`TaskExecutionFailed` and its
   subclasses, one for each reason that the server records;
-- what cannot be serialised here: :class:`SerializationError`, :class:`VersionMismatch`.
+- what cannot be serialised here: :class:`SerializationError`.
 
 An exception that the function itself raised is raised as it is, with a :class:`RemoteTraceback` as
 its ``__cause__``.
@@ -25,6 +25,7 @@ __all__ = [
     "FarhandError",
     "Gone",
     "MaxResultSizeExceeded",
+    "NoWorker",
     "NotFound",
     "Overloaded",
     "PayloadTooLarge",
@@ -71,6 +72,7 @@ class ApiError(FarhandError):
     :ivar errors: which fields are wrong: ``[{"pointer": ..., "detail": ...}]``
     :ivar request_id: to be found in the server's log; may be None
     :ivar retry_after: seconds after which another try makes sense; may be None
+    :ivar advice: what would help, where the server knows it; else empty
     """
 
     def __init__(
@@ -83,8 +85,10 @@ class ApiError(FarhandError):
         errors: Optional[List[Any]] = None,
         request_id: Optional[str] = None,
         retry_after: Optional[float] = None,
+        advice: str = "",
     ) -> None:
         super().__init__(message)
+        self.advice = advice
         self.status = status
         self.code = code
         self.detail = detail
@@ -117,6 +121,16 @@ class Conflict(ApiError):
     """It can no longer be done, for example cancelling a task that is final."""
 
 
+class NoWorker(Conflict, RuntimeError):
+    """Workers are connected, and not one of them has what the task needs: a Python, a module, a
+    label, cores, memory. With the option ``wait_for_worker`` such a task is accepted and waits."""
+
+
+class VersionMismatch(NoWorker):
+    """No worker has the Python that the task needs. Code that travels by value needs the very
+    minor version that it comes from, for it is byte code."""
+
+
 class Overloaded(ApiError):
     """The server asks for a pause (429, 503)."""
 
@@ -143,13 +157,14 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> FarhandEr
     errors = problem.get("errors")
     if not isinstance(errors, list):
         errors = []
-    message = detail
+    advice = _text(problem.get("advice")) or ""
+    message = f"{detail}. {advice}" if advice else detail
     for error in errors:
         if isinstance(error, dict) and error.get("detail") not in (None, detail):
             message += f"; {error.get('pointer', '')}: {error['detail']}"
     if status in (502, 504):
         return ServerUnavailable(message)
-    return _kind(status, code)(
+    return _kind(status, code, problem.get("lacking"))(
         message,
         status=status,
         code=code,
@@ -157,12 +172,15 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> FarhandEr
         errors=errors,
         request_id=_text(problem.get("request_id")) or headers.get("x-request-id"),
         retry_after=_seconds(headers.get("retry-after"), problem.get("retry_after")),
+        advice=advice,
     )
 
 
-def _kind(status: int, code: Optional[str]) -> "type[ApiError]":
+def _kind(status: int, code: Optional[str], lacking: object) -> "type[ApiError]":
     if status in (429, 503):
         return QueueFull if code == "queue_full" else Overloaded
+    if code == "no_worker":
+        return VersionMismatch if isinstance(lacking, list) and "runtime" in lacking else NoWorker
     known = {401: AccessDenied, 403: AccessDenied, 404: NotFound, 409: Conflict, 410: Gone}
     if status in known:
         return known[status]
@@ -266,10 +284,6 @@ class DeserializationError(TaskExecutionFailed):
 
 class SerializationError(TaskExecutionFailed):
     """A function or its arguments cannot be serialised here, or a result cannot be there."""
-
-
-class VersionMismatch(SerializationError):
-    """The function would travel by value to a Python of another minor version."""
 
 
 class MaxResultSizeExceeded(TaskExecutionFailed):

@@ -15,10 +15,10 @@ from .functions import Known, along
 from .future import Future
 from .mapping import run_map
 from .modules import Peer
-from .options import DEFAULT, parse_bytes
+from .options import DEFAULT, Options
 from .outcome import INLINE_MAX
 from .retry import Retry
-from .serialize import DILL, Serializer
+from .serialize import DILL, PICKLE, Serializer
 from .shared import Shared
 from .spec import Spec
 
@@ -49,15 +49,17 @@ class Executor(concurrent.futures.Executor):
     :param timeout: seconds that one attempt may run
     :param priority: -100 to 100, larger first
     :param tags: a dict from text to text, kept with the group and with each task
-    :param on_mismatch: ``"refuse"``, ``"warn"`` or ``"ignore"``: what to do when code would have to
-        travel by value to a Python of another minor version
+    :param on_mismatch: code that travels by value needs a worker with this very minor version of
+        Python. ``"refuse"``: it goes to such a worker, and where there is none its future has a
+        :class:`farhand.VersionMismatch`; ``"ignore"``: it goes to any; ``"warn"``: likewise, with a
+        warning if the server's Python is another one
     :param connect_timeout: seconds within which the very first contact must succeed
     :param give_up: seconds after which a server that went away later fails the tasks that wait for
         it; None, the default: never, they wait until it is back
     :param label: a name for the group of tasks
     :param task_group_id: submit into this group, not into a new one
     :param client: a :class:`Client` to use, in place of `url` and `key`
-    :param resource_specification: ``{"mem": "2G"}``
+    :param resource_specification: ``{"mem": "2G", "cpus": 4}``
     :param serializer: ``"auto"`` (the default), ``"pickle"``, ``"cloudpickle"`` or ``"dill"``
 
     The other parameters are there for code that was written for other executors; they are ignored.
@@ -195,7 +197,11 @@ class Executor(concurrent.futures.Executor):
                 payload, by = self._serializer.dump_call(along(fn, args), kwargs)
         except SerializationError as error:
             return self._failed(error)
-        spec = self._specs.get(function_id) or self._spec(function_id)
+        runtime = None if by == PICKLE else self._serializer.runtime_of(payload, by)
+        if runtime is None:
+            spec = self._specs.get(function_id) or self._spec(function_id, self._options)
+        else:
+            spec = self._spec_of_code(function_id, runtime)
         group_id = self._shared.group_id or self._open()
         future: Future[Any] = Future(self._engine, group_id, spec, payload)
         self._engine.put(future, len(payload), len(payload) > INLINE_MAX)
@@ -210,11 +216,19 @@ class Executor(concurrent.futures.Executor):
         self._open()
         return self._shared.functions.find(fn, self._serializer, as_it_is)
 
-    def _spec(self, function_id: str) -> Spec:
-        spec = Spec(function_id, self._options)
-        if not self._options.delay_s:  # with a delay, the moment is another one for each task
-            self._specs[function_id] = spec
+    def _spec(self, function_id: str, options: Options, key: str = "") -> Spec:
+        spec = Spec(function_id, options)
+        if not options.delay_s:  # with a delay, the moment is another one for each task
+            self._specs[key or function_id] = spec
         return spec
+
+    def _spec_of_code(self, function_id: str, runtime: str) -> Spec:
+        """For arguments that are tied to a Python, unless another one was asked for."""
+        key = f"{function_id} {runtime}"
+        options = self._options
+        if "runtime" not in options.fields:
+            options = options.replace(runtime=runtime)
+        return self._specs.get(key) or self._spec(function_id, options, key)
 
     def _open(self) -> str:
         """The group to submit into. The first contact with the server, so it gives up soon."""
@@ -272,6 +286,15 @@ class Executor(concurrent.futures.Executor):
             seconds that one attempt may run
         ``mem``
             memory that the function may use, as a number of bytes or ``"2G"``
+        ``cpus``
+            cores that the worker's machine must have
+        ``runtime``
+            the Python that it must run with, such as ``"cp311"``
+        ``labels``
+            what the worker must have been started with: ``{"gpu": "1"}``, or None for any value
+        ``wait_for_worker``
+            wait when workers are there and none of them has all of that; otherwise the future's
+            exception is a :class:`farhand.NoWorker`
         ``priority``
             -100 to 100, larger first
         ``tags``
@@ -292,17 +315,17 @@ class Executor(concurrent.futures.Executor):
 
     @property
     def resource_specification(self) -> Optional[Mapping[str, Any]]:
-        """What each task may use: ``{"mem": "2G"}``. May be set."""
+        """What each task may use and needs: ``{"mem": "2G", "cpus": 4}``. May be set."""
         return self._resources
 
     @resource_specification.setter
     def resource_specification(self, value: Optional[Mapping[str, Any]]) -> None:
         for name in value or ():
-            if name != "mem":
-                raise ValueError(f"resource_specification knows mem, not {name!r}")
-        self._resources = value
-        mem = parse_bytes("mem", value["mem"]) if value else None
-        self._options = self._options.replace(mem=mem)
+            if name not in ("mem", "cpus"):
+                raise ValueError(f"resource_specification knows mem and cpus, not {name!r}")
+        value = value or {}
+        self._options = self._options.replace(mem=value.get("mem"), cpus=value.get("cpus"))
+        self._resources = value or None
         self._specs = {}
 
     @property

@@ -35,7 +35,7 @@ class Known:
 class Functions:
     """The functions of one engine, by identity. Thread-safe."""
 
-    def __init__(self, register: Callable[[str, bytes, str], str]) -> None:
+    def __init__(self, register: Callable[[str, bytes, str, Optional[str]], str]) -> None:
         self._register = register
         self.known: Dict[int, Known] = {}  # by id(function): compare with its ref()
         self._carriers: Dict[str, Known] = {}
@@ -91,7 +91,9 @@ class Functions:
 
     def _send(self, function: Callable[..., Any], serializer: Serializer) -> Known:
         payload, name = serializer.dump_function(function)
-        return self._keep(function, self._register(function_label(function), payload, name))
+        runtime = serializer.runtime_of(payload, name)
+        function_id = self._register(function_label(function), payload, name, runtime)
+        return self._keep(function, function_id)
 
     def _keep(self, function: Callable[..., Any], function_id: str) -> Known:
         identity = id(function)
@@ -111,7 +113,7 @@ class Functions:
         known = self._carriers.get(label)
         if known is None:
             payload, name = Serializer().dump_function(functools.partial.__call__)
-            function_id = self._register(label, payload, name)
+            function_id = self._register(label, payload, name, None)
             known = self._carriers[label] = Known(function_id, True, lambda: None)
         return known
 

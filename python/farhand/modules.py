@@ -17,9 +17,9 @@ import sys
 import sysconfig
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Tuple
 
-from .errors import FarhandError, TaskExpired, TaskPending, VersionMismatch
+from .errors import FarhandError, TaskExpired, TaskPending
 
 if TYPE_CHECKING:
     from .client import Client
@@ -47,6 +47,13 @@ def is_users_own(name: str) -> bool:
     return not (path.startswith(_STDLIB) or any(part in path for part in _INSTALLED))
 
 
+def runtime_name() -> str:
+    """This Python, as the API names it: ``cp311``, ``cp313t``, ``pp310``. Byte code is for one."""
+    kind = "pp" if sys.implementation.name == "pypy" else "cp"
+    threads = "t" if "t" in getattr(sys, "abiflags", "") else ""
+    return f"{kind}{sys.version_info[0]}{sys.version_info[1]}{threads}"
+
+
 class _Imported:
     """Loaded from a pickle, this is the module of that name."""
 
@@ -64,9 +71,9 @@ class Peer:
         if on_mismatch not in ("refuse", "warn", "ignore"):
             raise ValueError(f"on_mismatch is refuse, warn or ignore, not {on_mismatch!r}")
         self._client = client
-        self._on_mismatch = on_mismatch
         self._has: Dict[str, bool] = {}
-        self._same_version: Optional[str] = None
+        self.strict = on_mismatch == "refuse"  # the server refuses what its workers cannot run
+        self._warned = on_mismatch != "warn"
         self._silent = False
         self._lock = threading.Lock()
 
@@ -91,32 +98,20 @@ class Peer:
             return True
         return bool(self._ask(inspect.getsource, _Imported(name)) == ours)
 
-    def check_version(self) -> None:
-        """Before something travels by value: byte code is for one minor version of Python.
-
-        :raises VersionMismatch: the server's is another one, and `on_mismatch` is ``refuse``
-        """
-        if self._on_mismatch == "ignore":
-            return
+    def warn_of_version(self) -> None:
+        """Before something travels by value and is not tied to this Python: says, once, that the
+        server's is another one, where that is asked for."""
         with self._lock:
-            if self._same_version is None:
-                theirs = self._ask(platform.python_version)
-                self._same_version = self._compare(theirs) if isinstance(theirs, str) else ""
-        if self._same_version and self._on_mismatch == "refuse":
-            raise VersionMismatch(self._same_version)
-
-    def _compare(self, theirs: str) -> str:
-        ours = platform.python_version()
-        if theirs.split(".")[:2] == ours.split(".")[:2]:
-            return ""
-        message = (
-            f"the server runs functions with Python {theirs}, this is {ours}: what is defined here "
-            "cannot travel by value. Move it into a module that the server can import, start the "
-            "server with --python of the same version, or pass on_mismatch='ignore'"
-        )
-        if self._on_mismatch == "warn":
-            warnings.warn(message, stacklevel=6)
-        return message
+            warned, self._warned = self._warned, True
+        if warned:
+            return
+        ours, theirs = platform.python_version(), self._ask(platform.python_version)
+        if isinstance(theirs, str) and theirs.split(".")[:2] != ours.split(".")[:2]:
+            warnings.warn(
+                f"the server runs functions with Python {theirs}, this is {ours}: byte code from "
+                "here may fail there in any way",
+                stacklevel=5,
+            )
 
     def _ask(self, function: Callable[..., Any], *args: Any) -> Any:
         """The result of a small call over there; None if it fails, or if the pool is so busy that

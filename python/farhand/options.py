@@ -23,6 +23,7 @@ Seconds = Union[int, float, datetime.timedelta]
 Moment = Union[int, float, str, datetime.datetime]
 
 _CLASS_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_RUNTIME = re.compile(r"(cp|pp)\d{2,3}t?")
 _KINDS = ("exception", "timeout", "memory", "crash")
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -59,12 +60,10 @@ class Options:
             if name in ("delay", "not_before"):
                 delay_s = 0.0
                 fields.pop("not_before", None)
-            if value is None:
-                fields.pop(key, None)
-            elif name == "delay":
+            if name == "delay" and value is not None:
                 delay_s = _seconds(name, value)
             else:
-                fields[key] = convert(name, value)
+                _put(fields, key, None if value is None else convert(name, value))
         return Options(fields, delay_s)
 
     def now(self) -> Dict[str, Any]:
@@ -74,6 +73,19 @@ class Options:
         due = datetime.datetime.now(datetime.timezone.utc)
         due += datetime.timedelta(seconds=self.delay_s)
         return {**self.fields, "not_before": _moment("delay", due)}
+
+
+def _put(fields: Dict[str, Any], key: str, value: Any) -> None:
+    """Sets a field, or one within a field (``resources.mem``); None takes it away."""
+    key, _, inner = key.partition(".")
+    if inner:
+        whole = dict(fields.get(key, {}))
+        _put(whole, inner, value)
+        value = whole or None
+    if value is None:
+        fields.pop(key, None)
+    else:
+        fields[key] = value
 
 
 def as_query(fields: Mapping[str, Any]) -> Dict[str, str]:
@@ -132,8 +144,19 @@ def parse_bytes(name: str, value: Any) -> int:
     return value
 
 
-def _mem(name: str, value: Any) -> Dict[str, int]:
-    return {"mem": parse_bytes(name, value)}
+def _runtime(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not _RUNTIME.fullmatch(value):
+        raise ValueError(f"{name} is a Python such as 'cp311' or 'cp313t', not {value!r}")
+    return value
+
+
+def _labels(name: str, value: Any) -> Dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(
+        isinstance(k, str) and (v is None or v is True or type(v) in (str, int, float))
+        for k, v in value.items()
+    ):
+        raise ValueError(f"{name} is a dict from text to text, or to None for any, not {value!r}")
+    return dict(value)
 
 
 def _tags(name: str, value: Any) -> Dict[str, str]:
@@ -177,7 +200,11 @@ _CHECKS = {
     "backoff": ("backoff", _backoff),
     "timeout": ("timeout_s", _seconds),
     "priority": ("priority", _integer(-100, 100)),
-    "mem": ("resources", _mem),
+    "mem": ("resources.mem", parse_bytes),
+    "cpus": ("resources.cpus", _integer(1, 1_000_000)),
+    "runtime": ("runtime", _runtime),
+    "labels": ("labels", _labels),
+    "wait_for_worker": ("wait_for_worker", _flag),
     "tags": ("tags", _tags),
     "at_most_once": ("at_most_once", _flag),
     "not_before": ("not_before", _moment),

@@ -15,7 +15,7 @@ from binascii import b2a_base64
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, List
 
-from .errors import BadRequest, NotFound, QueueFull, ServerFault, api_error
+from .errors import BadRequest, NotFound, NoWorker, QueueFull, ServerFault, api_error
 from .retry import FIRST_S, Retry
 from .spec import Spec, mixed_head
 
@@ -118,7 +118,7 @@ class Sender:
             waiter.adopt(ticket, {})
             self._shrink(futures, error)
             return
-        except (BadRequest, NotFound) as error:
+        except (BadRequest, NotFound, NoWorker) as error:
             waiter.adopt(ticket, {})
             parts = _by_spec(futures)
             if len(parts) == 1:

@@ -19,10 +19,12 @@ import types
 from typing import Any, Callable, Dict, FrozenSet, Iterator, Optional, Set, Tuple
 
 from .errors import SerializationError
-from .modules import MAIN, Peer, is_users_own
+from .modules import MAIN, Peer, is_users_own, runtime_name
 
 PICKLE, CLOUDPICKLE, DILL = "pickle", "cloudpickle", "dill"
 STACK_GLOBAL = b"\x93"
+# What a stream with byte code in it must name: cloudpickle the type, dill a function of its own.
+BYTE_CODE = (b"CodeType", b"_create_code")
 PATH_IN_CLIENT = "__farhand_path__"  # the runner reads it
 
 _registry_lock = threading.Lock()  # cloudpickle's list of modules by value belongs to everybody
@@ -35,6 +37,7 @@ class Serializer:
         if forced not in (None, "auto", PICKLE, CLOUDPICKLE, DILL):
             raise ValueError(f"no such serializer: {forced!r} (pickle, cloudpickle, dill, auto)")
         self._peer = peer
+        self._strict = peer is None or peer.strict
         self.forced = None if forced == "auto" else forced
 
     def dump_call(self, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Tuple[bytes, str]:
@@ -67,6 +70,13 @@ class Serializer:
             return self._settle(function, None, error, what)
         return self._settle(function, payload, None, what)
 
+    def runtime_of(self, payload: bytes, by: str) -> Optional[str]:
+        """The Python that a payload of this serialiser is tied to by byte code; None: to none, or
+        it is to be tried with any."""
+        if by == PICKLE or not self._strict or not any(name in payload for name in BYTE_CODE):
+            return None
+        return runtime_name()
+
     def _settle(
         self, obj: Any, payload: Optional[bytes], error: Optional[Exception], what: str
     ) -> Tuple[bytes, str]:
@@ -83,7 +93,7 @@ class Serializer:
         if found is None:
             raise _no_way(what, lacking.difference(MAIN), error) from error
         if self._peer is not None:
-            self._peer.check_version()
+            self._peer.warn_of_version()
         return found
 
     def _force(self, obj: Any, what: str) -> Tuple[bytes, str]:

@@ -26,5 +26,9 @@ class Shared:
         weakref.finalize(self, engine.close).atexit = False
 
 
-def _register(engine: Engine, name: str, payload: bytes, serializer: str) -> str:
-    return engine.client.put_function(name, payload, serializer, retry=engine.retry)
+def _register(
+    engine: Engine, name: str, payload: bytes, serializer: str, runtime: Optional[str]
+) -> str:
+    return engine.client.put_function(
+        name, payload, serializer, runtime=runtime, retry=engine.retry
+    )

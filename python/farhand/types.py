@@ -31,6 +31,7 @@ class Task(TypedDict, total=False):
     priority: int
     runtime: Optional[str]
     resources: Dict[str, Any]
+    labels: Dict[str, Optional[str]]
     tags: Dict[str, str]
     worker_id: Optional[str]
     created_at: str

@@ -10,11 +10,11 @@ DROP_BEFORE, DROP_AFTER = "drop before", "drop after"  # the request is lost, th
 
 
 class Problem(Exception):
-    def __init__(self, status, code, detail="", retry_after=None):
+    def __init__(self, status, code, detail="", retry_after=None, **members):
         super().__init__(detail or code)
         self.status, self.code, self.retry_after = status, code, retry_after
         self.body = {"type": "about:blank", "title": code, "status": status, "code": code,
-                     "detail": detail or code}
+                     "detail": detail or code, **members}
 
 
 class Listener(ThreadingHTTPServer):

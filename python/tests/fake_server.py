@@ -27,6 +27,8 @@ class FakeServer:
         self.faults = []  # (pattern of the path, DROP_BEFORE | DROP_AFTER | Problem)
         self.delays = []  # (pattern of the path, threading.Event to wait for)
         self.queue_max = 1_000_000
+        self.whole_batch = False  # what no worker can run is refused with all of its batch
+        self.runtime = None  # of all workers; None: any will do
         self.held = False
         self.stopping = False
         self.slots = slots
@@ -141,13 +143,15 @@ class FakeServer:
                 return action(self, *match.groups(), query=query, headers=headers, **fields)
         raise Problem(404, "not_found", f"no route {method} {path}")
 
-    def put_function(self, name, payload, serializer, query, headers, description=None):
+    def put_function(self, name, payload, serializer, query, headers, description=None,
+                     runtime=None):
         payload = base64.b64decode(payload)
-        for function_id, function in self.functions.items():
-            if (function["name"], function["payload"]) == (name, payload):
+        function = {"name": name, "payload": payload, "serializer": serializer, "runtime": runtime}
+        for function_id, known in self.functions.items():
+            if known == function:
                 return 200, {"function_id": function_id, "digest": "", "version": 1}
         function_id = str(uuid.uuid4())
-        self.functions[function_id] = {"name": name, "payload": payload, "serializer": serializer}
+        self.functions[function_id] = function
         return 201, {"function_id": function_id, "digest": "", "version": 1}
 
     def new_id(self):
@@ -159,6 +163,13 @@ class FakeServer:
             raise Problem(404, "not_found", f"no function {function_id}")
         if fields.get("priority", 0) == 99:  # a value that tests use as the wrong one
             raise Problem(422, "invalid", "priority is wrong")
+        needed = fields.get("runtime") or self.functions[function_id]["runtime"]
+        if self.runtime and needed not in (None, self.runtime) and not waits(fields):
+            raise Problem(409, "no_worker", f"no worker has {needed}; there are {self.runtime} x 1",
+                          advice="Start one.", lacking=["runtime"])
+        if "gpu" in fields.get("labels", ()) and not waits(fields):
+            raise Problem(409, "no_worker", "no worker has label gpu", advice="Start one.",
+                          lacking=["label"])
         task = {"id": self.new_id(), "function_id": function_id, "group_id": group_id,
                 "payload": payload, "state": "QUEUED", "reason": None, "attempt": 0,
                 "fields": fields}
@@ -199,7 +210,7 @@ class FakeServer:
                 accepted.append(task)
                 answers.append({"id": task["id"]})
             except Problem as problem:
-                if problem.status == 422:
+                if problem.status == 422 or (problem.status == 409 and self.whole_batch):
                     raise
                 answers.append({"problem": problem.body})
         self.accept(accepted)
@@ -307,6 +318,10 @@ ROUTES = [
     ("/v1/stats", FakeServer.stats, ("GET",)),
     ("/version", FakeServer.version, ("GET",)),
 ]
+
+
+def waits(fields):
+    return fields.get("wait_for_worker") in (True, "true")
 
 
 def text(pickled):

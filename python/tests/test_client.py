@@ -16,6 +16,7 @@ from farhand import (
     Conflict,
     Gone,
     NotFound,
+    NoWorker,
     Overloaded,
     PayloadTooLarge,
     QueueFull,
@@ -23,7 +24,9 @@ from farhand import (
     ServerFault,
     ServerUnavailable,
     TaskPending,
+    VersionMismatch,
 )
+from farhand.modules import runtime_name
 
 NOWHERE = str(uuid.uuid4())
 
@@ -91,6 +94,41 @@ def test_batches(fake, client):
     assert fake.tasks[batch.task_ids[3]]["fields"] == {"tags": {"a": "b"}}
     with pytest.raises(NotFound):
         client.submit_batch(NOWHERE, [((), {})])
+
+
+def test_code_is_tied_to_this_python(fake, client):
+    ours = runtime_name()
+    by_value = client.register_function(lambda f: f)
+    assert fake.functions[by_value]["runtime"] == ours
+    assert fake.functions[client.register_function(abs)]["runtime"] is None
+    other = client.register_function(abs, runtime="cp34")
+    assert fake.functions[other]["runtime"] == "cp34"
+    plain, coded = ((1,), {}), ((lambda: 1,), {})
+
+    def fields(task_id):
+        return fake.tasks[task_id]["fields"]
+
+    assert fields(client.submit(by_value, *plain)) == {}
+    assert fields(client.submit(by_value, *coded)) == {"runtime": ours}
+    assert fields(client.submit(by_value, *coded, options={"runtime": "cp34"})) == {
+        "runtime": "cp34"}
+    batch = client.submit_batch(by_value, [plain, coded])
+    assert [fields(task_id) for task_id in batch.task_ids] == [{}, {"runtime": ours}]
+    options = {"runtime": "cp34", "labels": {"site": "x"}, "wait_for_worker": True}
+    batch = client.submit_batch(by_value, [plain, coded], options=options)
+    assert [fields(task_id) for task_id in batch.task_ids] == [options, options]
+
+
+def test_no_worker(fake, client):
+    function_id = client.register_function(lambda: 1)
+    fake.runtime = "cp34"
+    for call in (lambda: client.submit(function_id),
+                 lambda: client.submit_batch(function_id, [((), {})])):
+        with pytest.raises(VersionMismatch, match="cp34 x 1.*Start one") as caught:
+            call()
+        assert isinstance(caught.value, NoWorker) and isinstance(caught.value, RuntimeError)
+    assert client.get_result(client.submit(function_id, options={"wait_for_worker": True}),
+                             wait=20) == 1
 
 
 def test_waiting(fake, client):

@@ -28,6 +28,11 @@ class Own(Exception):
     ("timeout", datetime.timedelta(minutes=1), {"timeout_s": 60.0}),
     ("priority", -100, {"priority": -100}),
     ("mem", "1.5G", {"resources": {"mem": 3 << 29}}),
+    ("cpus", 4, {"resources": {"cpus": 4}}),
+    ("runtime", "cp313t", {"runtime": "cp313t"}),
+    ("labels", {"gpu": "1", "site": None, "n": 2, "x": 0.5, "fast": True},
+     {"labels": {"gpu": "1", "site": None, "n": 2, "x": 0.5, "fast": True}}),
+    ("wait_for_worker", True, {"wait_for_worker": True}),
     ("tags", {"a": "b"}, {"tags": {"a": "b"}}),
     ("at_most_once", True, {"at_most_once": True}),
     ("not_before", "2030-01-01T00:00:00Z", {"not_before": "2030-01-01T00:00:00Z"}),
@@ -50,7 +55,10 @@ def test_taken(option, value, fields):
     ("backoff", ("a", 1, 1)), ("timeout", 0), ("timeout", -1), ("timeout", "5"), ("timeout", True),
     ("timeout", float("nan")), ("priority", 101), ("mem", 0), ("mem", "much"), ("mem", 1.5),
     ("tags", {"a": 1}), ("tags", "a"), ("at_most_once", 1), ("not_before", None.__class__),
-    ("delay", -1), ("expires_in", 0),
+    ("delay", -1), ("expires_in", 0), ("cpus", 0), ("cpus", 1.5), ("cpus", True),
+    ("runtime", "3.11"), ("runtime", 311), ("runtime", "cp311 "), ("labels", "gpu"),
+    ("labels", {"gpu": False}), ("labels", {1: "1"}), ("labels", {"gpu": [1]}),
+    ("wait_for_worker", 1),
 ])
 def test_refused(option, value):
     with pytest.raises(ValueError, match=option):
@@ -58,8 +66,8 @@ def test_refused(option, value):
 
 
 def test_unknown():
-    with pytest.raises(TypeError, match="no such option: cpus.*priority"):
-        DEFAULT.replace(cpus=4)
+    with pytest.raises(TypeError, match="no such option: gpus.*priority"):
+        DEFAULT.replace(gpus=4)
     with pytest.raises(TypeError):
         Executor().with_options(retry=1)
 
@@ -72,6 +80,14 @@ def test_a_delay_begins_when_the_task_is_submitted():
     assert options.replace(not_before=0).now() == {"not_before": "1970-01-01T00:00:00.000Z"}
     assert DEFAULT.replace(not_before=0).replace(delay=5).now()["not_before"] > "2020"
     assert options.replace(delay=None).now() == {}
+
+
+def test_resources_are_told_apart():
+    both = DEFAULT.replace(mem=5, cpus=2)
+    assert both.now() == {"resources": {"mem": 5, "cpus": 2}}
+    assert both.replace(cpus=3).now() == {"resources": {"mem": 5, "cpus": 3}}
+    assert both.replace(mem=None).now() == {"resources": {"cpus": 2}}
+    assert both.now() == {"resources": {"mem": 5, "cpus": 2}}
 
 
 @pytest.mark.parametrize("text, number", [

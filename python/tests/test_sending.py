@@ -10,9 +10,11 @@ from farhand import (
     BadRequest,
     Executor,
     NotFound,
+    NoWorker,
     PayloadTooLarge,
     ServerFault,
     ServerUnavailable,
+    VersionMismatch,
 )
 from farhand import engine as engine_module
 
@@ -72,6 +74,36 @@ def test_one_wrong_option_does_not_harm_its_neighbours(fake, far):
     assert futures[0].result(20) == 1 and futures[2].result(20) == 3
     error = futures[1].exception(20)
     assert isinstance(error, BadRequest) and error.status == 422 and futures[1].task_id is None
+
+
+@pytest.mark.parametrize("whole_batch", [False, True])
+def test_what_no_worker_can_run_does_not_harm_its_neighbours(fake, far, whole_batch):
+    """Whether the server refuses it alone or with its batch."""
+    far.register_function(abs)
+    fake.whole_batch = whole_batch
+    gate = threading.Event()
+    fake.delays.append((BATCH, gate))
+    unfit = far.with_options(labels={"gpu": None}, cpus=4)
+    futures = [far.submit(abs, 0), far.submit(abs, -1), unfit.submit(abs, -2), far.submit(abs, -3),
+               unfit.with_options(wait_for_worker=True).submit(abs, -4)]
+    gate.set()
+    assert [futures[n].result(20) for n in (0, 1, 3, 4)] == [0, 1, 3, 4]
+    error = futures[2].exception(20)
+    assert isinstance(error, NoWorker) and isinstance(error, RuntimeError)
+    assert not isinstance(error, VersionMismatch)
+    assert str(error) == "no worker has label gpu. Start one."
+    assert (error.status, error.code, error.advice) == (409, "no_worker", "Start one.")
+    assert futures[2].task_id is None
+    assert fake.tasks[futures[4].task_id]["fields"] == {
+        "labels": {"gpu": None}, "resources": {"cpus": 4}, "wait_for_worker": True}
+
+
+def test_a_large_task_that_no_worker_can_run(fake, far):
+    unfit = far.with_options(labels={"gpu": "1"})
+    with pytest.raises(NoWorker, match="label gpu"):
+        unfit.submit(len, bytes(100_000)).result(20)
+    waits = unfit.with_options(wait_for_worker=True)
+    assert waits.submit(len, bytes(100_000)).result(20) == 100_000
 
 
 def test_one_unknown_function_does_not_harm_its_neighbours(fake, far):

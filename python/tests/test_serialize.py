@@ -5,13 +5,12 @@ import pickle
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 
 import pytest
 
 import functions_here as here
-from farhand import Executor, SerializationError, VersionMismatch, modules, serialize
+from farhand import Executor, NoWorker, SerializationError, VersionMismatch, modules, serialize
 from farhand.serialize import CLOUDPICKLE, DILL, PICKLE, Serializer
 
 cloudpickle = pytest.importorskip("cloudpickle")
@@ -20,16 +19,15 @@ cloudpickle = pytest.importorskip("cloudpickle")
 class Peer:
     """A server that has these modules of the user's, and no others."""
 
-    def __init__(self, *names, mismatch=False):
-        self.names, self.mismatch, self.asked = names, mismatch, []
+    def __init__(self, *names, strict=True):
+        self.names, self.strict, self.asked, self.warnings = names, strict, [], 0
 
     def has(self, name):
         self.asked.append(name)
         return name not in modules.MAIN and (name in self.names or not modules.is_users_own(name))
 
-    def check_version(self):
-        if self.mismatch:
-            raise VersionMismatch("another Python")
+    def warn_of_version(self):
+        self.warnings += 1
 
 
 def without(monkeypatch, *names):
@@ -226,14 +224,51 @@ def test_forced():
         Serializer(None, "json")
 
 
-def test_another_version_of_python():
-    serializer = Serializer(Peer("test_serialize", "functions_here", mismatch=True))
-    with pytest.raises(VersionMismatch):
-        serializer.dump_function(lambda: 1)
-    assert serializer.dump_function(here.add)[1] == PICKLE
-    with pytest.raises(SerializationError) as caught:
-        serializer.dump_function(threading.Lock().acquire)
-    assert not isinstance(caught.value, VersionMismatch)
+class Plain:
+    number = 3
+
+
+class Coded:
+    def method(self):
+        return 4
+
+
+@pytest.mark.parametrize("forced", [None, CLOUDPICKLE, DILL])
+def test_byte_code_is_tied_to_this_python(forced):
+    pytest.importorskip(forced or CLOUDPICKLE)
+    peer = Peer("test_serialize", "functions_here")
+    serializer = Serializer(peer, forced)
+
+    def runtime(dump, *args):
+        return serializer.runtime_of(*dump(*args))
+
+    ours = modules.runtime_name()
+    local = type("Local", (), {"method": lambda self: 4})
+    assert runtime(serializer.dump_function, lambda: 1) == ours
+    assert runtime(serializer.dump_call, (lambda: 1,), {}) == ours
+    assert runtime(serializer.dump_call, (local(),), {}) == ours
+    assert peer.warnings == (0 if forced else 3)
+    assert runtime(serializer.dump_function, here.add) is None
+    assert runtime(serializer.dump_call, (Plain(), Coded()), {}) is None
+    assert runtime(serializer.dump_function, pow) is None
+    for lax in (Serializer(Peer(strict=False), forced), Serializer(Peer(strict=False))):
+        assert lax.runtime_of(*lax.dump_function(lambda: 1)) is None
+    alone = Serializer(None, forced)
+    assert alone.runtime_of(*alone.dump_function(lambda: 1)) == ours
+
+
+def test_a_module_by_value_is_tied_too(own_modules):
+    serializer = Serializer(Peer())
+    assert serializer.runtime_of(*serializer.dump_function(own_modules.high)) is not None
+    serializer = Serializer(Peer("own_high", "own_low", "own_pack.part"))
+    assert serializer.runtime_of(*serializer.dump_function(own_modules.high)) is None
+
+
+def test_the_runner_has_the_same_name_for_it():
+    source = "from farhand import runner; print(runner.runtime_name())"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True,
+                          cwd=Path(modules.__file__).parent.parent, timeout=30)
+    assert done.stdout.strip() == modules.runtime_name()
 
 
 # ---- the questions, against a server -----------------------------------------------------------
@@ -290,8 +325,9 @@ def test_a_busy_pool_is_asked_once(fake, monkeypatch):
         assert [future.result(20) for future in futures] == [11, 2]
 
 
-@pytest.mark.parametrize("on_mismatch", ["refuse", "warn", "ignore"])
-def test_the_version_is_asked(fake, monkeypatch, on_mismatch):
+@pytest.fixture
+def elder(fake, monkeypatch):
+    """The server's Python is another one."""
     whole = fake.answer
 
     def answer(method, path, query, headers, body):
@@ -303,21 +339,39 @@ def test_the_version_is_asked(fake, monkeypatch, on_mismatch):
         return status, reply
 
     monkeypatch.setattr(fake, "answer", answer)
-    with Executor(url=fake.url, on_mismatch=on_mismatch) as far:
-        if on_mismatch == "warn":
-            with pytest.warns(UserWarning, match=r"3\.4\.9"):
-                future = far.submit(lambda: 1)
-        else:
-            future = far.submit(lambda: 1)
-        if on_mismatch == "refuse":
-            with pytest.raises(VersionMismatch, match=r"Python 3\.4\.9.*on_mismatch"):
-                future.result(20)
-        else:
-            assert future.result(20) == 1
+    fake.runtime = "cp34"
+    return fake
+
+
+def test_code_goes_to_its_own_python_or_nowhere(elder):
+    with Executor(url=elder.url) as far:
+        future = far.submit(lambda: 1)
+        with pytest.raises(VersionMismatch, match=r"no worker has cp3.*cp34 x 1\. Start one\."):
+            future.result(20)
+        with pytest.raises(NoWorker):
+            far.submit(map, lambda: 1, ()).result(20)  # among the arguments
         assert far.submit(pow, 2, 2).result(20) == 4
-        assert questions(fake) == (on_mismatch != "ignore")
+        elder.runtime = None
+        assert far.submit(lambda: 1).result(20) == 1
+        other = far.with_options(runtime="cp34")
+        future = other.submit(callable, lambda: 1)
+        assert future.result(20) is True
+        assert elder.tasks[future.task_id]["fields"] == {"runtime": "cp34"}
+        assert questions(elder) == 0
+
+
+def test_code_may_be_tried_anywhere(elder):
+    with Executor(url=elder.url, on_mismatch="ignore") as far:
+        assert far.submit(lambda: 1).result(20) == 1
+        assert questions(elder) == 0
+    with Executor(url=elder.url, on_mismatch="warn") as far:
+        with pytest.warns(UserWarning, match=r"3\.4\.9"):
+            future = far.submit(lambda: 1)
+        assert future.result(20) == 1
+        assert far.submit(lambda: 2).result(20) == 2
+        assert questions(elder) == 1
     with pytest.raises(ValueError):
-        Executor(url=fake.url, on_mismatch="maybe")
+        Executor(url=elder.url, on_mismatch="maybe")
 
 
 def reply_pickle(reply):

@@ -271,6 +271,8 @@ def test_names_of_other_executors_are_accepted(fake):
         assert fake.tasks[future.task_id]["fields"] == {
             "retries": 1, "timeout_s": 5.0, "priority": 1, "tags": {"k": "v"},
             "resources": {"mem": 1 << 30}}
+        far.resource_specification = {"cpus": 2}
+        assert fake.tasks[far.submit(pow, 2, 3).task_id]["fields"]["resources"] == {"cpus": 2}
         far.resource_specification = None
         far.endpoint_id, far.serializer = "other", "auto"
         assert "resources" not in fake.tasks[far.submit(pow, 2, 3).task_id]["fields"]
