@@ -165,9 +165,9 @@ static void advise(struct fh_err *line, const struct needs_item *item)
 		break;
 	case NEEDS_MODULE:
 		add(line,
-		    "Install %.*s for a worker's Python, or start a worker with --path and the "
-		    "folder that holds it.",
-		    len, item->value);
+		    "Install %.*s for a worker's Python (pip install %.*s), or start a worker with "
+		    "--path and the folder that holds it.",
+		    len, item->value, len, item->value);
 		break;
 	case NEEDS_RUNTIME:
 		add(line, "Start a worker with --python and a ");
