@@ -20,15 +20,18 @@ from farhand import (
     Executor,
     MaxResultSizeExceeded,
     NotFound,
+    NoWorker,
     PayloadTooLarge,
     RemoteTraceback,
     SerializationError,
     TaskExpired,
     TaskMemoryError,
     TaskTimeout,
+    VersionMismatch,
     WorkerCrashed,
     attach,
 )
+from farhand.modules import runtime_name
 from server_process import Server
 
 EXECUTABLE = os.environ.get("FARHAND_EXE")
@@ -244,9 +247,44 @@ def test_a_module_that_is_missing_is_named(remote, tmp_path, monkeypatch):
     (tmp_path / "site-packages" / "only_here.py").write_text("def f(): pass\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site-packages"))
     import only_here
+    neighbours = [remote.submit(pow, 2, n) for n in range(5)]
     error = remote.submit(only_here.f).exception(30)
-    assert type(error) is DeserializationError and error.reason == "undecodable"
-    assert "only_here" in str(error) and "install" in str(error)
+    assert type(error) is NoWorker
+    assert "module only_here" in str(error) and "pip install only_here" in str(error)
+    error = remote.submit(callable, only_here.f).exception(30)
+    assert type(error) is NoWorker and "module only_here" in str(error)
+    assert [future.result(30) for future in neighbours] == [1, 2, 4, 8, 16]
+
+
+def test_what_no_worker_has(remote):
+    for option, says, kind in [
+        ({"runtime": "cp34"}, rf"no worker has Python 3\.4.*there are {runtime_name()} x 1",
+         VersionMismatch),
+        ({"labels": {"gpu": None}}, "no worker has label gpu", NoWorker),
+        ({"cpus": 1_000_000}, "no worker has 1000000 cores", NoWorker),
+        ({"mem": 1 << 50}, "no worker has 1048576 GiB of memory", NoWorker),
+    ]:
+        with pytest.raises(kind, match=says):
+            remote.with_options(**option).submit(pow, 2, 3).result(30)
+        with pytest.raises(kind, match=says):
+            remote.with_options(**option).submit(len, bytes(100_000)).result(30)
+        future = remote.with_options(wait_for_worker=True, **option).submit(pow, 2, 3)
+        task = remote.client.get_task(future.task_id)
+        assert task["state"] == "QUEUED"
+        assert {name: task[name] for name in ("runtime", "resources", "labels")} == {
+            "runtime": option.get("runtime"), "labels": option.get("labels", {}),
+            "resources": {k: v for k, v in option.items() if k in ("cpus", "mem")}}
+        assert future.cancel()
+
+
+def test_what_a_worker_has(remote):
+    fits = remote.with_options(runtime=runtime_name(), cpus=1, mem="1G")
+    assert fits.submit(pow, 2, 3).result(30) == 8
+    assert fits.submit(lambda: 9).result(30) == 9
+    function_id = remote.client.register_function(lambda: 5, runtime="cp34")
+    with pytest.raises(VersionMismatch):
+        remote.submit_to_registered_function(function_id).result(30)
+    assert fits.submit_to_registered_function(function_id).result(30) == 5
 
 
 def count_to(path, enough):

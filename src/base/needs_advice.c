@@ -131,7 +131,7 @@ static void add_runtimes(struct fh_err *line, const struct needs_tally *t)
 static void add_lack(struct fh_err *line, const struct needs_item *item,
 		     const struct needs_tally *t)
 {
-	if (item->kind == NEEDS_MODULE) {
+	if (item->kind == NEEDS_MODULE && t->workers > 1) {
 		add(line, "module %.*s is on none of %u workers", (int)item->len, item->value,
 		    t->workers);
 		return;

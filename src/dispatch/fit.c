@@ -193,5 +193,5 @@ void fit_explain(const struct dispatch *d, const char *needs, struct call_unfit 
 		(void)!needs_match(needs, &offer, &verdict); /* our own text */
 		needs_tally_add(&tally, &offer, &verdict);
 	}
-	needs_advice(needs, &tally, &ret_unfit->detail, &ret_unfit->advice);
+	ret_unfit->lacking = needs_advice(needs, &tally, &ret_unfit->detail, &ret_unfit->advice);
 }

@@ -223,6 +223,7 @@ static void admit(struct submission *s)
 		ret = c->items[0].ret;
 		c->call.err = c->items[0].unfit->detail;
 		c->call.advice = c->items[0].unfit->advice;
+		c->call.lacking = c->items[0].unfit->lacking;
 	}
 	if (ret) {
 		refuse(s, ret);

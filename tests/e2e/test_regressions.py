@@ -216,7 +216,7 @@ def test_every_task_ends_whatever_becomes_of_its_worker(make_server: ServerMaker
     """There: an undecodable function or an unserialisable result stayed RUNNING for ever."""
     client: Client = make_server(slots=2).client
     functions = [client.register(workload.unpicklable), client.register(workload.exit_at_once),
-                 client.register(b64(b"\x80\x04cno_such_module\nf\n."), name="undecodable")]
+                 client.register(b64(b"\x80\x04cworkload\nno_such\n."), name="undecodable")]
     tasks = [client.submit(function, *args) for function, args in
              zip(functions, ((), (1,), ()))]
     assert [client.outcome(task).reason for task in tasks] == [

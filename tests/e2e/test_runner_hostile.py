@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 import pytest
 import workload
 from conftest import ServerMaker, programs
-from harness import PYTHONS, Client, Outcome, Server, b64, by_value, wait_until
+from harness import PYTHONS, Client, Outcome, Server, b64, by_value, call, wait_until
 
 INNOCENTS = 20
 MIB = 1 << 20
@@ -270,7 +270,6 @@ def reference(module: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("payload, reason, says", [
-    (reference("a_module_that_is_nowhere", "f"), "undecodable", "a_module_that_is_nowhere"),
     (reference("workload", "no_such_function"), "undecodable", "no_such_function"),
     (reference("__main__", "f_of_a_script"), "undecodable", "f_of_a_script"),
     (b64(pickle.dumps("not callable", 4)), "undecodable", "callable"),
@@ -296,14 +295,31 @@ def test_arguments_of_the_wrong_shape_fail_the_task(server: Server, arguments: A
     expect_innocents(client)
 
 
-def test_arguments_of_a_missing_module_name_it(server: Server) -> None:
-    client = server.client
-    stream = b"\x80\x04(ca_module_that_is_nowhere\nx\nt}\x86."
-    body = {"function_id": client.register(workload.echo), "payload": b64(stream)}
-    outcome = client.outcome(client.good("POST", "/v1/tasks", body)["id"])
-    assert outcome.reason == "undecodable"
-    assert "a_module_that_is_nowhere" in outcome.error["message"]
-    assert "pip install" in outcome.error["message"]
+def expect_it_is_named(client: Client, function: str, payload: str, module: str) -> None:
+    """No worker has the module: it is refused before it runs. The old endpoint looks at no modules,
+    so there a worker finds out."""
+    body = {"function_id": function, "payload": payload}
+    refused = client.post("/v1/tasks", body)
+    assert (refused.status, refused.code) == (409, "no_worker")
+    assert refused.json["detail"] == f"no worker has module {module}"
+    assert refused.json["lacking"] == ["module"]
+    assert f"pip install {module}" in refused.json["advice"]
+    outcome = client.outcome(client.good("POST", "/execute_function", body)["task_id"])
+    assert (outcome.state, outcome.reason) == ("FAILED", "undecodable")
+    assert module in outcome.error["message"]
+    assert f"pip install {module}" in outcome.error["message"]
+
+
+def test_a_function_of_a_missing_module(server: Server) -> None:
+    function = server.client.register(reference("nowhere_at_all", "f"), name="broken")
+    expect_it_is_named(server.client, function, call(1), "nowhere_at_all")
+    expect_innocents(server.client)
+
+
+def test_arguments_of_a_missing_module(server: Server) -> None:
+    stream = b"\x80\x04(cnowhere_at_all\nx\nt}\x86."
+    function = server.client.register(workload.echo)
+    expect_it_is_named(server.client, function, b64(stream), "nowhere_at_all")
 
 
 @pytest.mark.parametrize("serializer", ["cloudpickle", "dill"])
@@ -315,10 +331,7 @@ def test_a_missing_serialiser_is_named_with_the_command_that_installs_it(
     client = server.client
     function = client.register(by_value(lambda x: x + 1, serializer), name="by_value",
                                serializer=serializer)
-    outcome = client.outcome(client.submit(function, 1))
-    assert (outcome.state, outcome.reason) == ("FAILED", "undecodable")
-    assert serializer in outcome.error["message"]
-    assert f"pip install {serializer}" in outcome.error["message"]
+    expect_it_is_named(client, function, call(1), serializer)
     assert client.run(client.register(workload.add), 1, 2) == 3
 
 

@@ -385,6 +385,8 @@ static void advice_names_what_nobody_has(void **state)
 		1u << NEEDS_LABEL);
 	explain("module=ours", offers, 4, "module ours is on none of 4 workers",
 		"(pip install ours)", 1u << NEEDS_MODULE);
+	explain("module=ours", offers, 1, "no worker has module ours", "(pip install ours)",
+		1u << NEEDS_MODULE);
 	explain("cores=9", offers, 4, "no worker has 9 cores; the most are 8", "fewer cores",
 		1u << NEEDS_CORES);
 	explain("mem=85899345920", offers, 4, "no worker has 80 GiB of memory; the most is 64 GiB",
