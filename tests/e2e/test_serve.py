@@ -58,7 +58,7 @@ def test_no_command_is_a_usage_error() -> None:
     (["--no-such-flag=1"], "--no-such-flag"),
     (["--loc", "1"], "--loc"),
     (["extra"], "extra"),
-    (["--bind", "tcp://127.0.0.1:0"], "--bind"),
+    (["--bind", ""], "--bind"),
     (["--store", "redis://127.0.0.1"], "--store"),
     (["--listen"], "--listen"),
     (["--listen", "8000"], "--listen"),

@@ -34,7 +34,7 @@ struct pool {
 	uint32_t silence_ms; /* that WELCOME allows */
 	bool lost;
 	bool acknowledges;
-	unsigned drained, refused, log_lines;
+	unsigned welcomed, drained, refused, log_lines;
 	char log[256]; /* the last line */
 	char why[256]; /* it was refused */
 };
@@ -142,6 +142,11 @@ static inline void pool_log(void *ctx, const char *line)
 	(void)snprintf(p->log, sizeof p->log, "%s", line);
 }
 
+static inline void pool_welcomed(void *ctx)
+{
+	((struct pool *)ctx)->welcomed++;
+}
+
 static inline void pool_drained(void *ctx)
 {
 	((struct pool *)ctx)->drained++;
@@ -174,6 +179,7 @@ static inline struct agent_config pool_config(struct pool *p, unsigned slots)
 		.log_max = 1 << 16,
 		.ctx = p,
 		.log = pool_log,
+		.welcomed = pool_welcomed,
 		.drained = pool_drained,
 		.refused = pool_refused,
 	};

@@ -48,6 +48,7 @@ static void hello_names_the_worker(void **state)
 	assert_true(fh_id_equal(p.hello.instance, pool_id(77)));
 	assert_int_equal(p.hello.slots, 3);
 	assert_string_equal(p.hello.runtime, "cp311");
+	assert_int_equal(p.welcomed, 1);
 	assert_string_equal(p.hello.host, "here");
 	assert_string_equal(p.hello.labels, "gpu=1,site=lab");
 	assert_string_equal(p.hello.modules, "abc,numpy");
@@ -292,6 +293,20 @@ static void a_drained_agent_says_bye(void **state)
 	pool_stop(&p);
 }
 
+static void an_agent_that_is_freed_leaves_what_it_had_to_others(void **state)
+{
+	(void)state;
+	struct pool p;
+	start(&p, 1);
+	assign(&p, 1, false);
+	agent_free(&p.agent);
+	pool_settle(&p);
+	assert_int_equal(p.got[WIRE_BYE], 1);
+	assert_int_equal(p.got[WIRE_RESULT], 0);
+	assert_true(p.lost);
+	pool_stop(&p);
+}
+
 static void an_idle_agent_drains_at_once_but_not_inside_the_call(void **state)
 {
 	(void)state;
@@ -392,6 +407,7 @@ int main(void)
 		cmocka_unit_test(a_heartbeat_lists_what_is_held),
 		cmocka_unit_test(broken_is_said_once_and_healed),
 		cmocka_unit_test(a_drained_agent_says_bye),
+		cmocka_unit_test(an_agent_that_is_freed_leaves_what_it_had_to_others),
 		cmocka_unit_test(an_idle_agent_drains_at_once_but_not_inside_the_call),
 		cmocka_unit_test(a_lost_dispatcher_is_noticed),
 		cmocka_unit_test(a_refusal_is_told_once_in_one_line),
