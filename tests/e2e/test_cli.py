@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 import workload
-from conftest import ServerMaker
+from conftest import ServerMaker, WorkerMaker
 from harness import PYTHONS, Client, Server, run_farhand, wait_until
 
 UNKNOWN = "0190c2a6-9999-7222-8333-444455556666"
@@ -197,13 +197,91 @@ def test_a_pool_that_can_start_nothing(make_server: ServerMaker, tmp_path: Path)
     client, cli = server.client, Cli(server)
     gone.touch()
     os.kill(server.template(), signal.SIGKILL)
-    wait_until(lambda: client.stats()["workers_broken"], "the server knows it")
+    wait_until(lambda: "nobody here" in (client.stats()["workers_broken"] or ""),
+               "the server knows what is wrong")
     held = client.submit(client.register(workload.add), 1, 2)
     waiting = [client.submit(client.register(workload.add), 1, n) for n in range(2)]
     told = cli.waits_for(waiting[-1], what="no_worker")
     assert re.match("the local pool can start no child: .*nobody here", told["text"])
     gone.unlink()
     assert client.value(held) == 3
+
+
+# ---- workers elsewhere ----------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+def test_what_nobody_has_is_named(make_server: ServerMaker, make_worker: WorkerMaker) -> None:
+    server = make_server(slots=1, bind=True)
+    make_worker(server.url, "--label", "site=lab", "--label", "gpu=1", mode="pull", slots=3)
+    client, cli = server.client, Cli(server)
+    workers = {w["mode"]: w for w in cli.json("workers", "ls")["items"]}
+    assert set(workers) == {"local", "pull"}
+    assert workers["pull"]["labels"] == {"gpu": "1", "site": "lab"}
+    assert workers["pull"]["slots"] == 3 and workers["pull"]["cores"] > 0
+    assert " gpu=1,site=lab\n" in cli.good("workers", "ls")
+    task = client.submit(client.register(workload.add), 1, 2, wait_for_worker=True,
+                         labels={"gpu": "2", "site": "lab"})
+    told = cli.waits_for(task)
+    assert (told["waits_for"], told["text"]) == ("needs", "no worker has label gpu=2")
+    assert told["needs"] == [
+        {"why": "label", "wanted": "gpu=2", "workers": 2, "fitting": 0,
+         "text": "0 of 2 workers have label gpu=2"},
+        {"why": "label", "wanted": "site=lab", "workers": 2, "fitting": 1,
+         "text": "1 of 2 workers has label site=lab"}]
+    make_worker(server.url, "--label", "site=lab", "--label", "gpu=2")
+    assert client.value(task) == 3
+
+
+@pytest.mark.parametrize("mode", ["push", "pull"])
+def test_one_worker_is_drained_the_other_works_on(make_server: ServerMaker,
+                                                  make_worker: WorkerMaker, mode: str) -> None:
+    server = make_server(slots=0, bind=True)
+    make_worker(server.url, mode=mode, slots=1)
+    client, cli = server.client, Cli(server)
+    first = cli.worker()
+    cli.good("workers", "drain", first, "--wait")
+    task = client.submit(client.register(workload.add), 1, 2)
+    assert cli.waits_for(task)["waits_for"] == "no_worker"
+    make_worker(server.url, mode=mode, slots=1)
+    assert client.value(task) == 3
+    assert cli.json("workers", "show", first)["finished_total"] == 0
+    cli.good("workers", "resume", first)
+    assert cli.json("workers", "show", first)["state"] == "online"
+
+
+def test_a_worker_that_says_nothing(make_server: ServerMaker, make_worker: WorkerMaker,
+                                    tmp_path: Path) -> None:
+    server = make_server(slots=0, bind=True)
+    worker = make_worker(server.url, slots=1)
+    cli, held = Cli(server), Held(server.client, tmp_path / "held", 1)
+    worker.signal(signal.SIGSTOP)
+    told = cli.waits_for(held.tasks[0], what="grace")
+    assert told["state"] == "RUNNING" and "if it is not back in " in told["text"]
+    told = cli.waits_for(held.tasks[0], what="no_worker")  # it was given up
+    assert (told["state"], told["text"]) == ("QUEUED", "no worker is connected")
+    worker.signal(signal.SIGCONT)
+    (held.folder / "go").touch()
+    assert server.client.value(held.tasks[0]) == 0
+
+
+def test_after_a_restart_workers_are_waited_for(make_server: ServerMaker, make_worker: WorkerMaker,
+                                                tmp_path: Path) -> None:
+    server = make_server(slots=0, bind=True)
+    worker = make_worker(server.url, slots=1)
+    held = Held(server.client, tmp_path / "held", 1)
+    worker.kill9()
+    server.restart()
+    client, cli = server.client, Cli(server)
+    told = cli.waits_for(held.tasks[0])
+    assert (told["state"], told["waits_for"]) == ("QUEUED", "grace")
+    assert told["text"].startswith("the server was started anew, and gives workers ")
+    make_worker(server.url, slots=1)
+    (held.folder / "go").touch()
+    assert client.value(held.tasks[0]) == 0
+
+
+# ---- failures ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("args, status, says", [
