@@ -178,13 +178,13 @@ def runs(noted: Path) -> List[int]:
 
 @everywhere
 @pytest.mark.smoke
-@pytest.mark.parametrize("kind, count", [("slow", 100), ("square", 3000)])
+@pytest.mark.parametrize("sort, count", [("slow", 100), ("square", 3000)])
 def test_a_killed_child_costs_its_own_task_only(make_server: ServerMaker, tmp_path: Path,
-                                                kind: str, count: int) -> None:
+                                                sort: str, count: int) -> None:
     """Also where many short ones are on their way to one child."""
     server = make_server(slots=3)
     with Trouble(server, signal.SIGKILL, SEED) as trouble:
-        tasks = squares(server.client, tmp_path / "noted", kind, count)
+        tasks = squares(server.client, tmp_path / "noted", sort, count)
         ends = outcomes(server.client, tasks)
     failed = {n for n, end in ends.items() if end.state != "COMPLETED"}
     assert all(end.value == n * n for n, end in ends.items() if n not in failed)
