@@ -112,8 +112,10 @@ static void fill_places(struct dispatch *d, struct core_event *ev, void *arg)
 static struct task_token next_token(struct adoption *a, struct fh_id task)
 {
 	const struct wire_refs *held = &a->hello.in_flight;
-	while (!fh_id_equal(held->list[a->declared].task, task))
-		FH_ASSERT_CMP(++a->declared, <, held->count);
+	while (!fh_id_equal(held->list[a->declared].task, task)) {
+		a->declared++;
+		FH_ASSERT_CMP(a->declared, <, held->count);
+	}
 	return held->list[a->declared].token;
 }
 

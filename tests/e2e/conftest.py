@@ -2,15 +2,18 @@
 fails."""
 
 import contextlib
+import functools
+import itertools
 from pathlib import Path
 from typing import Callable, Iterator, List, TypeVar
 
 import pytest
 
+from fleet import Fleet
 from harness import PYTHONS, Program, Server, Worker
 
-Kind = TypeVar("Kind", bound=Program)
-ServerMaker = Callable[..., Server]
+Some = TypeVar("Some", bound=Program)
+ServerMaker = Callable[..., Fleet]
 WorkerMaker = Callable[..., Worker]
 
 LOG_SHOWN = 20000
@@ -31,13 +34,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def programs(kind: Callable[..., Kind],
-             folder_of: Callable[[], Path]) -> Iterator[Callable[..., Kind]]:
+def programs(make_one: Callable[..., Some],
+             folder_of: Callable[[], Path]) -> Iterator[Callable[..., Some]]:
     """A maker of programs, each in a folder of its own; at the end all of them stop in order."""
-    made: List[Kind] = []
+    made: List[Some] = []
 
-    def make(*args: str, start: bool = True, **options: object) -> Kind:
-        program = kind(folder_of(), *args, **options)
+    def make(*args: str, start: bool = True, **options: object) -> Some:
+        program = make_one(folder_of(), *args, **options)
         made.append(program)
         _alive.append(program)
         if start:
@@ -56,10 +59,22 @@ def programs(kind: Callable[..., Kind],
             _alive.remove(program)
 
 
-def folders(parent: Path, name: str) -> Callable[[], Path]:
-    numbers = iter(range(1, 1000))
+@contextlib.contextmanager
+def fleets(kind: str, folder_of: Callable[[str], Path]) -> Iterator[ServerMaker]:
+    """A maker of servers whose slots are of that kind. Workers stop before them."""
+    def hire(*args: str, **options: object) -> Worker:
+        return workers(*args, **options)
 
-    def folder() -> Path:
+    make_one = functools.partial(Fleet, kind=kind, hire=hire)
+    with programs(make_one, lambda: folder_of("server")) as maker, \
+            programs(Worker, lambda: folder_of("worker")) as workers:
+        yield maker
+
+
+def folders(parent: Path) -> Callable[[str], Path]:
+    numbers = itertools.count(1)
+
+    def folder(name: str) -> Path:
         path = parent / f"{name}-{next(numbers)}"
         path.mkdir()
         return path
@@ -67,10 +82,17 @@ def folders(parent: Path, name: str) -> Callable[[], Path]:
     return folder
 
 
+@pytest.fixture(scope="module")
+def kind(request: pytest.FixtureRequest) -> str:
+    """Where functions run: see fleet.py."""
+    return getattr(request, "param", "local")
+
+
 @pytest.fixture
-def make_server(tmp_path: Path) -> Iterator[ServerMaker]:
-    """make_server(*flags, slots=2, ...) -> a Server that is ready; see Server for the rest."""
-    with programs(Server, folders(tmp_path, "server")) as maker:
+def make_server(kind: str, tmp_path: Path) -> Iterator[ServerMaker]:
+    """make_server(*flags, slots=2, ...) -> a server that is ready; see Fleet and Server for the
+    rest."""
+    with fleets(kind, folders(tmp_path)) as maker:
         yield maker
 
 
@@ -78,13 +100,14 @@ def make_server(tmp_path: Path) -> Iterator[ServerMaker]:
 def make_worker(make_server: ServerMaker, tmp_path: Path) -> Iterator[WorkerMaker]:
     """make_worker(url, *flags, mode="push", slots=2, ...) -> a Worker that is welcome. Workers stop
     before their servers."""
-    with programs(Worker, folders(tmp_path, "worker")) as maker:
+    folder = folders(tmp_path)
+    with programs(Worker, lambda: folder("hired")) as maker:
         yield maker
 
 
 @pytest.fixture(scope="module", params=PYTHONS)
-def server(request: pytest.FixtureRequest,
+def server(request: pytest.FixtureRequest, kind: str,
            tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server of two slots for all tests of a file, once for each Python."""
-    with programs(Server, lambda: tmp_path_factory.mktemp("server")) as maker:
+    with fleets(kind, tmp_path_factory.mktemp) as maker:
         yield maker(python=request.param)

@@ -10,6 +10,7 @@ from typing import List, Optional
 import pytest
 import workload
 from conftest import ServerMaker
+from fleet import everywhere
 from harness import Answer, Client, Server, call, wait_until
 
 QUEUE = 50
@@ -49,8 +50,7 @@ def test_a_full_queue_refuses_before_anything_is_accepted(make_server: ServerMak
     for _ in range(3):
         expect_queue_full(offer(client, function, way, 1))
     assert client.counts()["QUEUED"] == QUEUE
-    server.args += ["--local", "2"]
-    server.restart()
+    server.add_slots(2)
     assert len(server.client.collect(group)) == QUEUE - 1
     assert [server.client.value(task) for task in ids] == [n + 1 for n in range(QUEUE - 1)]
     wait_until(lambda: server.client.counts()["QUEUED"] == 0, "all of it is worked off")
@@ -72,8 +72,7 @@ def test_a_queue_full_of_bytes_refuses(make_server: ServerMaker) -> None:
     assert len(accepted) == MIB // 100_100
     small = client.submit(function, "small")
     assert client.counts()["QUEUED"] == len(accepted) + 1
-    server.args += ["--local", "1"]
-    server.restart()
+    server.add_slots(1)
     assert all(server.client.value(task) == "x" * 100_000 for task in accepted)
     assert server.client.value(small) == "small"
 
@@ -115,6 +114,7 @@ def test_delayed_tasks_and_running_ones_count(make_server: ServerMaker, tmp_path
     (tmp_path / "go").touch()
 
 
+@everywhere
 def test_who_waits_and_tries_again_gets_all_of_it_through_once(make_server: ServerMaker,
                                                                tmp_path: Path) -> None:
     server = make_server("--max-queued", "10", slots=2)
@@ -141,6 +141,7 @@ def test_who_waits_and_tries_again_gets_all_of_it_through_once(make_server: Serv
 # ---- what runs ------------------------------------------------------------------------------
 
 
+@everywhere
 @pytest.mark.smoke
 @pytest.mark.parametrize("function", [workload.hold])
 def test_running_is_what_has_started_and_never_more_than_the_slots(
@@ -174,6 +175,7 @@ def expect_honest(client: Client, folder: Path, group: str, ids: List[str], slot
     assert {5 * n for n in running} <= started
 
 
+@everywhere
 def test_short_tasks_that_are_handed_ahead_are_not_called_running(make_server: ServerMaker) -> None:
     """Many at once travel to the children, one of each child runs."""
     server = make_server(slots=2)

@@ -12,6 +12,7 @@ from typing import Any, Dict, List
 import pytest
 import workload
 from conftest import ServerMaker
+from fleet import everywhere
 from harness import Client, Server, call, wait_until
 
 MANY_PARKED = 1000
@@ -44,6 +45,7 @@ class Held:
 # ---- order and time -------------------------------------------------------------------------
 
 
+@everywhere
 @pytest.mark.smoke
 def test_larger_priorities_go_first_and_equal_ones_in_order(make_server: ServerMaker,
                                                             tmp_path: Path) -> None:
@@ -59,6 +61,7 @@ def test_larger_priorities_go_first_and_equal_ones_in_order(make_server: ServerM
     assert [int(line) for line in noted.read_text().split()] == expected
 
 
+@everywhere
 def test_priority_counts_in_a_long_backlog(make_server: ServerMaker, tmp_path: Path) -> None:
     """Also a task that comes last, behind more than memory holds, goes first."""
     server = make_server(slots=0)
@@ -66,13 +69,13 @@ def test_priority_counts_in_a_long_backlog(make_server: ServerMaker, tmp_path: P
     noted = tmp_path / "noted"
     group, _ = server.client.batch(function, [(str(noted), n) for n in range(3000)])
     urgent = server.client.submit(function, str(noted), 9999, priority=1)
-    server.args += ["--local", "1"]
-    server.restart()
+    server.add_slots(1)
     assert server.client.value(urgent) == 9999 ** 2
     assert len(server.client.collect(group)) == 3000
     assert noted.read_text().split() == ["9999", *map(str, range(3000))]
 
 
+@everywhere
 @pytest.mark.smoke
 def test_a_delayed_task_does_not_start_early(server: Server, tmp_path: Path) -> None:
     client, noted = server.client, tmp_path / "noted"
@@ -99,6 +102,7 @@ def test_a_delayed_task_survives_a_kill(make_server: ServerMaker, tmp_path: Path
     assert started[1] >= due - 0.001
 
 
+@everywhere
 @pytest.mark.smoke
 def test_a_task_that_waits_too_long_expires(make_server: ServerMaker, tmp_path: Path) -> None:
     server = make_server(slots=1)
@@ -131,6 +135,7 @@ def test_tasks_of_the_backlog_expire_too(make_server: ServerMaker) -> None:
 # ---- failures -------------------------------------------------------------------------------
 
 
+@everywhere
 @pytest.mark.smoke
 def test_failed_attempts_are_repeated_as_often_as_asked(server: Server, tmp_path: Path) -> None:
     client, path = server.client, str(tmp_path / "noted")
@@ -149,6 +154,7 @@ def test_failed_attempts_are_repeated_as_often_as_asked(server: Server, tmp_path
     assert [counts.count(n) for n in "123"] == [3, 2, 1]
 
 
+@everywhere
 @pytest.mark.parametrize("retry_on, error, repeated", [
     (["exception"], "ValueError", True),
     (["timeout", "memory", "crash"], "ValueError", False),
@@ -168,6 +174,7 @@ def test_what_is_repeated_is_the_tasks_choice(server: Server, tmp_path: Path, re
     assert len(noted.read_text().splitlines()) == (2 if repeated else 1)
 
 
+@everywhere
 @pytest.mark.parametrize("cause", ["crash", "timeout", "memory"])
 @pytest.mark.parametrize("asked", [True, False])
 def test_crash_timeout_and_memory_are_repeated_when_asked(server: Server, tmp_path: Path,
@@ -213,6 +220,7 @@ def test_failures_are_remembered_over_a_kill(make_server: ServerMaker, tmp_path:
     assert len(times) == 2 and times[1] - times[0] >= 1
 
 
+@everywhere
 @pytest.mark.smoke
 def test_time_in_the_queue_is_not_run_time(make_server: ServerMaker, tmp_path: Path) -> None:
     client = make_server(slots=1).client
@@ -232,6 +240,7 @@ def test_time_in_the_queue_is_not_run_time(make_server: ServerMaker, tmp_path: P
 # ---- at most once ---------------------------------------------------------------------------
 
 
+@everywhere
 @pytest.mark.smoke
 def test_at_most_once_is_never_run_again(make_server: ServerMaker, tmp_path: Path) -> None:
     server = make_server(slots=2)
@@ -241,7 +250,7 @@ def test_at_most_once_is_never_run_again(make_server: ServerMaker, tmp_path: Pat
     wait_until(lambda: (tmp_path / "started").exists()
                and len((tmp_path / "started").read_text().split()) == 2, "both run")
     waiting = server.client.submit(function, str(tmp_path), 2, at_most_once=True)
-    server.restart()
+    server.lose_slots()
     outcome = server.client.outcome(running[0])
     assert (outcome.state, outcome.reason) == ("FAILED", "worker_lost")
     (tmp_path / "go").touch()
@@ -250,6 +259,7 @@ def test_at_most_once_is_never_run_again(make_server: ServerMaker, tmp_path: Pat
     assert sorted((tmp_path / "started").read_text().split()) == ["0", "1", "1", "2"]
 
 
+@everywhere
 def test_at_most_once_that_crashes_says_so(server: Server, tmp_path: Path) -> None:
     client, noted = server.client, tmp_path / "noted"
     outcome = client.outcome(client.submit(client.register(workload.crash_first), str(noted), 1, 9,
@@ -261,6 +271,7 @@ def test_at_most_once_that_crashes_says_so(server: Server, tmp_path: Path) -> No
 # ---- logs and groups ------------------------------------------------------------------------
 
 
+@everywhere
 @pytest.mark.smoke
 def test_what_a_task_prints_is_kept(server: Server) -> None:
     client = server.client
@@ -274,6 +285,7 @@ def test_what_a_task_prints_is_kept(server: Server) -> None:
     assert (logs["stdout"], logs["stderr"]) == ("", "")
 
 
+@everywhere
 def test_a_failed_task_keeps_its_output(server: Server) -> None:
     client = server.client
     task = client.submit(client.register(workload.speak), "this is the last", 42 * [None])
@@ -418,6 +430,7 @@ def test_an_answer_holds_ten_thousand_at_most(make_server: ServerMaker) -> None:
     assert len(wait_for(client, ids=ids, mode="all", wait_s=60)["done"]) == 10_000
 
 
+@everywhere
 @pytest.mark.smoke
 def test_waiting_for_one_task(make_server: ServerMaker, tmp_path: Path) -> None:
     client = make_server(slots=1).client
@@ -436,6 +449,7 @@ def test_waiting_for_one_task(make_server: ServerMaker, tmp_path: Path) -> None:
     assert client.good("GET", f"/v1/tasks/{queued}?wait=60")["state"] == "COMPLETED"
 
 
+@everywhere
 def test_the_times_of_a_task_are_in_order(server: Server) -> None:
     client = server.client
     task = client.submit(client.register(workload.pause), 0.05)
@@ -452,6 +466,7 @@ def test_the_times_of_a_task_are_in_order(server: Server) -> None:
 # ---- cancelling -----------------------------------------------------------------------------
 
 
+@everywhere
 @pytest.mark.smoke
 def test_cancelling_in_every_state(make_server: ServerMaker, tmp_path: Path) -> None:
     client = make_server(slots=1).client
@@ -493,12 +508,12 @@ def test_cancelling_deep_in_the_backlog(make_server: ServerMaker) -> None:
     gone = ids[::7]
     for task in gone:
         assert server.client.delete(f"/v1/tasks/{task}").status == 200
-    server.args += ["--local", "2"]
-    server.restart()
+    server.add_slots(2)
     done = {task["id"]: task["state"] for task in server.client.collect(group)}
     assert done == {task: "CANCELLED" if task in set(gone) else "COMPLETED" for task in ids}
 
 
+@everywhere
 def test_cancelling_among_short_tasks_on_their_way(make_server: ServerMaker) -> None:
     """Whatever the answer, it is true."""
     client = make_server(slots=2).client
@@ -577,6 +592,7 @@ def test_one_key_at_the_same_time_stores_once(server: Server, path: str) -> None
 # ---- raw bytes ------------------------------------------------------------------------------
 
 
+@everywhere
 @pytest.mark.smoke
 def test_payload_and_result_as_raw_bytes(server: Server) -> None:
     import pickle

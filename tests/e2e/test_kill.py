@@ -19,6 +19,7 @@ import workload
 from checker import (Cancel, Chain, Execution, History, Offer, Read, kind_of, violations)
 from clients import Actor, Canceller, Numbers, Reader, Submitter, Waiter, final_of
 from conftest import ServerMaker
+from fleet import everywhere
 from harness import Client, Server, wait_until
 
 KILLS = int(os.environ.get("KILLS") or 15)
@@ -83,6 +84,7 @@ def stop_all(actors: List[Actor]) -> None:
             raise actor.failure
 
 
+@everywhere
 @pytest.mark.smoke
 @pytest.mark.parametrize("children_too", [False, True])
 def test_the_server_is_killed_again_and_again(make_server: ServerMaker, tmp_path: Path,
@@ -174,14 +176,15 @@ def runs(noted: Path) -> List[int]:
     return [int(line.split()[0]) for line in noted.read_text().splitlines()]
 
 
+@everywhere
 @pytest.mark.smoke
-@pytest.mark.parametrize("kind, count", [("slow", 100), ("square", 3000)])
+@pytest.mark.parametrize("sort, count", [("slow", 100), ("square", 3000)])
 def test_a_killed_child_costs_its_own_task_only(make_server: ServerMaker, tmp_path: Path,
-                                                kind: str, count: int) -> None:
+                                                sort: str, count: int) -> None:
     """Also where many short ones are on their way to one child."""
     server = make_server(slots=3)
     with Trouble(server, signal.SIGKILL, SEED) as trouble:
-        tasks = squares(server.client, tmp_path / "noted", kind, count)
+        tasks = squares(server.client, tmp_path / "noted", sort, count)
         ends = outcomes(server.client, tasks)
     failed = {n for n, end in ends.items() if end.state != "COMPLETED"}
     assert all(end.value == n * n for n, end in ends.items() if n not in failed)
@@ -192,6 +195,7 @@ def test_a_killed_child_costs_its_own_task_only(make_server: ServerMaker, tmp_pa
     expect_whole_pool(server, 3)
 
 
+@everywhere
 def test_a_task_of_a_killed_child_is_repeated_when_asked(make_server: ServerMaker,
                                                          tmp_path: Path) -> None:
     server = make_server(slots=2)
@@ -204,6 +208,7 @@ def test_a_task_of_a_killed_child_is_repeated_when_asked(make_server: ServerMake
     expect_whole_pool(server, 2)
 
 
+@everywhere
 @pytest.mark.smoke
 def test_the_death_of_the_template_is_nobodys_fault(make_server: ServerMaker,
                                                     tmp_path: Path) -> None:
@@ -223,6 +228,7 @@ def test_the_death_of_the_template_is_nobodys_fault(make_server: ServerMaker,
     expect_whole_pool(server, 3)
 
 
+@everywhere
 def test_a_child_that_is_stopped_is_replaced_at_its_time_limit(make_server: ServerMaker,
                                                                tmp_path: Path) -> None:
     server = make_server(slots=2)

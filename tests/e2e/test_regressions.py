@@ -16,6 +16,7 @@ from typing import List
 import pytest
 import workload
 from conftest import ServerMaker
+from fleet import everywhere
 from harness import Answer, Client, Server, b64, call, pickled, wait_until
 
 DAY_MS = 24 * 3600 * 1000
@@ -45,6 +46,7 @@ def test_an_id_is_known_as_soon_as_it_is_told(server: Server) -> None:
     assert not wrong
 
 
+@everywhere
 @pytest.mark.smoke
 def test_what_is_submitted_while_nobody_works_is_kept(make_server: ServerMaker) -> None:
     """There: tasks that came while no dispatcher listened were lost."""
@@ -55,8 +57,7 @@ def test_what_is_submitted_while_nobody_works_is_kept(make_server: ServerMaker) 
         "function_id": function, "payload": call(n, 1)})["task_id"] for n in range(100)]
     server.restart()
     assert {server.client.good("GET", f"/status/{task}")["status"] for task in tasks} == {"QUEUED"}
-    server.args += ["--local", "2"]
-    server.restart()
+    server.add_slots(2)
     assert [server.client.value(task) for task in tasks] == [n + 1 for n in range(100)]
 
 
@@ -73,6 +74,7 @@ def test_a_wait_ends_although_nothing_happens(make_server: ServerMaker) -> None:
         assert page["done"] == [] and page["pending_count"] == 1
 
 
+@everywhere
 @pytest.mark.smoke
 def test_what_a_child_has_been_handed_ahead_does_not_die_with_it(make_server: ServerMaker,
                                                                 tmp_path: Path) -> None:
@@ -211,6 +213,7 @@ def test_hundreds_of_connections_do_not_block_each_other(make_server: ServerMake
         client.close()
 
 
+@everywhere
 def test_every_task_ends_whatever_becomes_of_its_worker(make_server: ServerMaker,
                                                         tmp_path: Path) -> None:
     """There: an undecodable function or an unserialisable result stayed RUNNING for ever."""

@@ -14,7 +14,8 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import pytest
 import workload
-from conftest import ServerMaker, programs
+from conftest import ServerMaker, fleets, programs
+from fleet import everywhere
 from harness import PYTHONS, Client, Outcome, Server, b64, by_value, call, wait_until
 
 INNOCENTS = 20
@@ -22,11 +23,11 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module", params=PYTHONS)
-def server(request: pytest.FixtureRequest,
+def server(request: pytest.FixtureRequest, kind: str,
            tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Three slots, one of them taken by the neighbour, who must never notice anything."""
     folder = tmp_path_factory.mktemp("neighbour")
-    with programs(Server, lambda: tmp_path_factory.mktemp("server")) as maker:
+    with fleets(kind, tmp_path_factory.mktemp) as maker:
         server = maker(slots=3, python=request.param)
         task = server.client.submit(server.client.register(workload.hold), str(folder), "here")
         server.client.started(task)
@@ -142,6 +143,7 @@ def test_a_deed_costs_only_its_own_task(server: Server, name: str) -> None:
         assert isinstance(outcome.value, BaseException), "what was raised can be raised again"
 
 
+@everywhere
 @pytest.mark.smoke
 @pytest.mark.parametrize("name", ["exits with 3", "a segmentation fault", "closes all descriptors",
                                   "writes some junk", "a result that cannot be pickled",
@@ -153,6 +155,7 @@ def test_a_part_of_the_table_under_sanitizers(server: Server, name: str) -> None
 # ---- what needs more than a row -------------------------------------------------------------
 
 
+@everywhere
 def test_a_large_result_that_is_allowed(server: Server) -> None:
     outcome = deed(server, workload.huge, 9)
     assert outcome.state == "COMPLETED" and len(outcome.value) == 9 * MIB
@@ -194,6 +197,7 @@ def test_children_that_stay_are_ended(server: Server, how: str) -> None:
     wait_until(lambda: is_gone(outcome.value), "what the task left behind has been ended")
 
 
+@everywhere
 @pytest.mark.parametrize("how", ["here", "setsid", "orphan"])
 def test_children_of_a_task_that_is_killed_end_with_it(server: Server, tmp_path: Path,
                                                        how: str) -> None:
@@ -204,6 +208,7 @@ def test_children_of_a_task_that_is_killed_end_with_it(server: Server, tmp_path:
     wait_until(lambda: is_gone(pid), "what the task left behind has been ended")
 
 
+@everywhere
 @pytest.mark.parametrize("function", [workload.ignore_sigterm, workload.stubborn])
 def test_a_time_limit_ends_what_ignores_signals(server: Server, tmp_path: Path,
                                                 function: Any) -> None:
@@ -212,6 +217,7 @@ def test_a_time_limit_ends_what_ignores_signals(server: Server, tmp_path: Path,
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
+@everywhere
 @pytest.mark.parametrize("function", [workload.ignore_sigterm, workload.stubborn])
 def test_cancel_ends_what_ignores_signals(server: Server, tmp_path: Path, function: Any) -> None:
     client = server.client
@@ -230,6 +236,7 @@ def test_a_stopped_child_is_ended_by_its_time_limit(server: Server) -> None:
     assert (outcome.state, outcome.reason) == ("FAILED", "timeout")
 
 
+@everywhere
 def test_output_is_kept_from_the_start_and_bounded(server: Server) -> None:
     client = server.client
     task = client.submit(client.register(workload.flood_and_return), 20_000)
@@ -250,6 +257,7 @@ def test_what_a_task_changes_is_not_seen_by_the_next(server: Server) -> None:
             assert client.run(look) == before
 
 
+@everywhere
 def test_a_slot_comes_back_after_each_of_many_crashes(server: Server) -> None:
     client = server.client
     crash, add = client.register(workload.exit_at_once), client.register(workload.add)
@@ -269,6 +277,7 @@ def reference(module: str, name: str) -> str:
     return b64(b"\x80\x04c" + module.encode() + b"\n" + name.encode() + b"\n.")
 
 
+@everywhere
 @pytest.mark.parametrize("payload, reason, says", [
     (reference("workload", "no_such_function"), "undecodable", "no_such_function"),
     (reference("__main__", "f_of_a_script"), "undecodable", "f_of_a_script"),

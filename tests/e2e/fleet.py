@@ -1,0 +1,67 @@
+"""Servers whose slots are all of one kind: those of the pool in their own process, or of workers
+that dial in. So one test shows what holds wherever a function runs: with `@everywhere` the fixtures
+`make_server` and `server` give each kind in turn."""
+
+from pathlib import Path
+from typing import Any, Callable, List
+
+import pytest
+
+from harness import PYTHONS, Server, Worker, wait_until
+
+KINDS = ("local", "push", "pull")
+
+everywhere = pytest.mark.parametrize("kind", KINDS, indirect=True, scope="module")
+elsewhere = pytest.mark.parametrize("kind", KINDS[1:], indirect=True, scope="module")
+
+
+class Fleet(Server):
+    """`hire(url, mode=, slots=, python=)` starts a worker, and sees to it that it ends."""
+
+    def __init__(self, folder: Path, *args: str, kind: str, hire: Callable[..., Worker],
+                 slots: int = 2, python: str = PYTHONS[0], **options: Any) -> None:
+        self.kind, self.slots, self.python, self._hire = kind, slots, python, hire
+        self.workers: List[Worker] = []
+        local = slots if kind == "local" else 0
+        options.setdefault("bind", kind != "local")
+        super().__init__(folder, *args, slots=local, python=python, **options)
+
+    def start(self) -> "Fleet":
+        super().start()
+        if self.kind != "local" and self.slots and not self.workers:
+            self._add_worker()
+        return self
+
+    def _add_worker(self) -> None:
+        self.workers.append(self._hire(self.url, mode=self.kind, slots=self.slots,
+                                       python=self.python))
+
+    def add_slots(self, slots: int) -> None:
+        """To a server that has none; the pool of its own needs a new start for that."""
+        assert not self.slots
+        self.slots = slots
+        if self.kind == "local":
+            self.args += ["--local", str(slots)]
+            self.restart()
+        else:
+            self._add_worker()
+
+    def lose_slots(self) -> None:
+        """All that runs is lost, by kill -9, and there are as many slots as before."""
+        if self.kind == "local":
+            self.restart()
+            return
+        for worker in self.workers:
+            worker.kill9()
+            worker.start()
+
+    # -- looking
+
+    def children(self) -> List[int]:
+        return [*super().children(), *(pid for worker in self.workers for pid in worker.children())]
+
+    def template(self) -> int:
+        return self.workers[0].template() if self.workers else super().template()
+
+    def has_slots(self, slots: int) -> None:
+        wait_until(lambda: self.client.stats()["slots"] == slots, f"it has {slots} slots")
