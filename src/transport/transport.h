@@ -42,6 +42,10 @@ struct transport_ops {
 	/* Drops the connection to a peer, after what was sent to it as far as it can leave at once;
 	 * its `lost` is not called. A worker's end tries to connect again by itself. */
 	void (*close_peer)(struct transport *t, uint64_t peer);
+	/* The name under which the peer's key is let in: what the peer has proved to be. NULL:
+	 * there are no keys, or no such peer. Valid as long as the peer. May be NULL: always
+	 * NULL. */
+	const char *(*peer_name)(const struct transport *t, uint64_t peer);
 	void (*free)(struct transport *t);
 };
 
@@ -65,6 +69,11 @@ static inline bool transport_poll(struct transport *t, unsigned max)
 static inline void transport_close_peer(struct transport *t, uint64_t peer)
 {
 	t->ops->close_peer(t, peer);
+}
+
+static inline const char *transport_peer_name(const struct transport *t, uint64_t peer)
+{
+	return t->ops->peer_name ? t->ops->peer_name(t, peer) : NULL;
 }
 
 /* Nulls the pointer; accepts a pointer to NULL. */
