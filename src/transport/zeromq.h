@@ -23,16 +23,15 @@ struct event_base;
 struct zmq_lock {
 	char secret_key[CURVE_KEY_SIZE];
 	void *ctx;
-	/* The name of the worker with this public key, at most ZMQ_NAME_MAX characters, valid until
-	 * the next call; NULL: it is not let in. Asked for each frame, so it should be fast. */
+	/* The name of the worker with this public key, at most TRANSPORT_NAME_MAX characters, valid
+	 * until the next call; NULL: it is not let in. Asked for each frame, so it should be fast.
+	 */
 	const char *(*name_of)(void *ctx, const char *public_key);
 	/* Looks whether the answers of name_of() have changed. Called before each handshake and
 	 * each second; true: all peers are asked about anew, and who is not let in any more is
 	 * `lost`. */
 	bool (*refresh)(void *ctx);
 };
-
-enum { ZMQ_NAME_MAX = 64 };
 
 /* What a worker needs where there are keys. */
 struct zmq_key {

@@ -17,7 +17,7 @@ struct peer {
 	uint64_t number;
 	uint8_t rid[RID_LEN];
 	char key[CURVE_KEY_SIZE]; /* "": there are none */
-	char name[ZMQ_NAME_MAX + 1];
+	char name[TRANSPORT_NAME_MAX + 1];
 	struct wire_link *link;
 	struct list dirty; /* in router.dirty while it may have frames to send */
 	struct list place; /* in router.strangers, router.lost, or in none */
