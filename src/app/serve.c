@@ -232,7 +232,7 @@ static int start_dispatch(struct server *s, const struct store_recovery *recover
 		config.local = s->dispatcher_end;
 	}
 	if (s->options->bind[0]) {
-		int ret = transport_zmq_bind(s->base, s->options->bind, &s->workers, err);
+		int ret = transport_zmq_bind(s->base, s->options->bind, NULL, &s->workers, err);
 		if (ret)
 			return ret;
 		config.remote = s->workers;

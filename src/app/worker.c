@@ -137,7 +137,7 @@ static int dial(struct worker *w, struct fh_err *err)
 			return fh_err_set(err, FH_EINVAL, "more than %d addresses", URLS_MAX);
 		urls[count++] = url;
 	}
-	return transport_zmq_connect(w->base, urls, count, env_random, NULL, &w->transport, err);
+	return transport_zmq_connect(w->base, urls, count, NULL, env_random, NULL, &w->transport, err);
 }
 
 static int start_agent(struct worker *w, struct fh_err *err)

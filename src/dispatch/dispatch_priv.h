@@ -107,10 +107,11 @@ struct session {
 	bool open;
 	struct door *door;
 	bool connected;
-	uint64_t peer;		 /* while connected */
-	struct wire_hello hello; /* without the list of what it held */
-	int64_t connected_ms;	 /* wall clock of its first HELLO */
-	uint64_t classes;	 /* that its worker can run */
+	uint64_t peer;			       /* while connected */
+	char key_name[TRANSPORT_NAME_MAX + 1]; /* of the worker's key; empty: it has none */
+	struct wire_hello hello;	       /* without the list of what it held */
+	int64_t connected_ms;		       /* wall clock of its first HELLO */
+	uint64_t classes;		       /* that its worker can run */
 	bool drain_ordered;
 	struct list ending; /* in dispatch.broken: a message could not be sent */
 	uint64_t finished, failed;

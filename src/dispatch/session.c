@@ -78,6 +78,8 @@ static void connect_to(struct session *s, struct door *door, uint64_t peer)
 	s->door = door;
 	s->peer = peer;
 	s->connected = true;
+	const char *name = transport_peer_name(door->transport, peer);
+	(void)snprintf(s->key_name, sizeof s->key_name, "%s", name ? name : "");
 	if (map_put(&door->peers, door_key(peer), s))
 		fh_assert_fail(__FILE__, __LINE__, "map_put", "peers");
 }
@@ -100,12 +102,15 @@ static void welcome(struct dispatch *d, struct session *s)
 		send_drain(d, s, WIRE_DRAIN_STAY);
 }
 
-/* "lab7, 4 slots, cp311, push" */
-static void describe(const struct session *s, char text[160])
+enum { DESCRIPTION_MAX = 240 };
+
+/* "lab7 with the key anna, 4 slots, cp311, push" */
+static void describe(const struct session *s, char text[DESCRIPTION_MAX])
 {
 	const struct wire_hello *h = &s->hello;
-	(void)snprintf(text, 160, "%.64s, %" PRIu32 " slots, %s, %s", h->host ? h->host : "local",
-		       h->slots, h->runtime,
+	(void)snprintf(text, DESCRIPTION_MAX, "%.64s%s%s, %" PRIu32 " slots, %s, %s",
+		       h->host ? h->host : "local", s->key_name[0] ? " with the key " : "",
+		       s->key_name, h->slots, h->runtime,
 		       s->door->local	      ? "local"
 		       : h->mode == WIRE_PULL ? "pull"
 					      : "push");
@@ -117,7 +122,7 @@ static void session_open(struct door *door, uint64_t peer, struct session *s, st
 	struct dispatch *d = door->d;
 	uint32_t number = session_number(d, s);
 	struct wire_refs held = h->in_flight;
-	char text[160];
+	char text[DESCRIPTION_MAX];
 	*s = (struct session){ .open = true, .connected_ms = dispatch_wall_ms(d) };
 	list_init(&s->ending);
 	hello_keep(s, h);
@@ -171,6 +176,18 @@ static void session_resume(struct door *door, uint64_t peer, struct session *s,
 	session_held(d, s, &h->in_flight, 0, true);
 }
 
+/* A worker with another key is another worker, whatever instance it says it is: the time in front
+ * of an instance gives way to a sum over the name of the key (FNV-1a), of which each list has but
+ * one. */
+static void bind_to_key(struct wire_hello *h, const char *key_name)
+{
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+	for (const char *c = key_name; *c; c++)
+		sum = (sum ^ (uint8_t)*c) * UINT64_C(0x100000001b3);
+	sum ^= sum >> 48; /* 6 bytes: the version of the UUID follows */
+	memcpy(h->instance.b, &sum, 6);
+}
+
 void session_hello(struct door *door, uint64_t peer, struct wire_hello *h)
 {
 	struct dispatch *d = door->d;
@@ -178,6 +195,9 @@ void session_hello(struct door *door, uint64_t peer, struct wire_hello *h)
 		door_refuse(door, peer, NULL, "HELLO with an impossible number of slots");
 		return;
 	}
+	const char *key_name = transport_peer_name(door->transport, peer);
+	if (key_name)
+		bind_to_key(h, key_name);
 	struct session *s = map_get(&d->instances, h->instance);
 	if (s && (s->door != door || door->local)) {
 		door_refuse(door, peer, NULL, "HELLO with the instance of another worker");

@@ -82,7 +82,7 @@ int endpoint_parse(const char *text, struct endpoint *ret_endpoint, struct fh_er
 	int why = getaddrinfo(host, NULL, &hints, &found);
 	if (why)
 		return fh_err_set(err, FH_ENOTFOUND, "host '%.100s': %s", host, gai_strerror(why));
-	struct endpoint e = { .loopback = true };
+	struct endpoint e = { .ipv6 = found->ai_family == AF_INET6, .loopback = true };
 	const char *form = strchr(host, ':') ? "tcp://[%s]:%u" : "tcp://%s:%u";
 	(void)snprintf(e.url, sizeof e.url, form, host, port);
 	write_numeric(&e, found, port);

@@ -10,6 +10,7 @@
 struct endpoint {
 	char url[300];	  /* "tcp://HOST:PORT", as it was given */
 	char numeric[80]; /* "tcp://ADDRESS:PORT", of the first address */
+	bool ipv6;	  /* the first address is */
 	bool loopback;	  /* all addresses of the host are */
 };
 

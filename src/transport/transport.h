@@ -15,6 +15,8 @@
 
 struct transport;
 
+enum { TRANSPORT_NAME_MAX = 64 }; /* of a peer's key */
+
 /* Who sets it on a worker's end polls once: a connection that was there before woke nobody. */
 struct transport_handler {
 	void *ctx;
@@ -43,6 +45,10 @@ struct transport_ops {
 	 * its `lost` is not called. A worker's end tries to connect again by itself. */
 	void (*close_peer)(struct transport *t, uint64_t peer);
 	void (*free)(struct transport *t);
+	/* The name under which the peer's key is let in: what the peer has proved to be. NULL:
+	 * there are no keys, or no such peer. Valid as long as the peer. May be NULL: always
+	 * NULL. */
+	const char *(*peer_name)(const struct transport *t, uint64_t peer);
 };
 
 /* The first member of every transport. */
@@ -65,6 +71,11 @@ static inline bool transport_poll(struct transport *t, unsigned max)
 static inline void transport_close_peer(struct transport *t, uint64_t peer)
 {
 	t->ops->close_peer(t, peer);
+}
+
+static inline const char *transport_peer_name(const struct transport *t, uint64_t peer)
+{
+	return t->ops->peer_name ? t->ops->peer_name(t, peer) : NULL;
 }
 
 /* Nulls the pointer; accepts a pointer to NULL. */

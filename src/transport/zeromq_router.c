@@ -4,68 +4,20 @@
  * and at the end of this turn of the loop all that was queued leaves in as few frames as possible.
  *
  * Failure modes: a peer that cannot be routed to is lost; frames that are none close their peer,
- * after a refusal that its side can log. A peer that never gets a message across is forgotten when
- * there are many of them, so junk costs no memory. An id that a peer chose for itself is ignored:
- * it could be somebody else's. */
+ * after a refusal that its side can log. An id that a peer chose for itself is ignored: it could be
+ * somebody else's. Where there are keys, a frame of nobody who is let in is dropped before it makes
+ * a peer. */
 #include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/list.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "transport/endpoint.h"
-#include "transport/zeromq.h"
 #include "transport/zeromq_priv.h"
-#include "wire/link.h"
+#include "transport/zeromq_router_priv.h"
 
-enum {
-	RID_LEN = 5, /* a zero byte, which no peer may choose, and a number */
-	/* Peers that have sent frames and no whole message yet. */
-	STRANGERS_MAX = 64,
-};
-
-struct peer {
-	uint64_t number;
-	uint8_t rid[RID_LEN];
-	struct wire_link *link;
-	struct list dirty; /* in router.dirty while it may have frames to send */
-	struct list place; /* in router.strangers, router.lost, or in none */
-	bool known;	   /* a message was delivered */
-	bool receiving, closed;
-};
-
-struct router {
-	struct transport base;
-	void *zmq, *socket;
-	struct event *readable, *flush;
-	struct map by_rid, by_number;
-	struct list dirty, strangers, lost;
-	unsigned stranger_count;
-	uint64_t last_number;
-	unsigned delivered;  /* in this poll() */
-	struct peer *source; /* of the frame that is being received */
-	bool awake;
-	char url[80];
-	uint8_t frame[WIRE_FRAME_MAX];
-};
-
-static struct fh_id rid_key(const uint8_t rid[RID_LEN])
-{
-	struct fh_id key = { { 0 } };
-	memcpy(key.b, rid, RID_LEN);
-	return key;
-}
-
-static struct fh_id number_key(uint64_t number)
-{
-	struct fh_id key = { { 0 } };
-	memcpy(key.b, &number, sizeof number);
-	return key;
-}
-
-static void wake(struct router *r)
+void router_wake(struct router *r)
 {
 	if (r->awake || !r->base.handler.wake)
 		return;
@@ -77,75 +29,6 @@ static void trouble(struct router *r, const char *line)
 {
 	if (r->base.handler.trouble)
 		r->base.handler.trouble(r->base.handler.ctx, line);
-}
-
-/* ---- peers ---- */
-
-static void unplace(struct router *r, struct peer *p)
-{
-	if (!p->known && !list_empty(&p->place))
-		r->stranger_count--;
-	list_remove(&p->place);
-}
-
-/* From here on its id means nobody. */
-static void unlink_peer(struct router *r, struct peer *p)
-{
-	unplace(r, p);
-	list_remove(&p->dirty);
-	(void)map_remove(&r->by_rid, rid_key(p->rid));
-	(void)map_remove(&r->by_number, number_key(p->number));
-}
-
-static void peer_free(struct peer *p)
-{
-	wire_link_free(&p->link);
-	fh_free(p);
-}
-
-static void forget(struct router *r, struct peer *p)
-{
-	unlink_peer(r, p);
-	p->closed = true;
-	if (!p->receiving)
-		peer_free(p);
-}
-
-static void lose(struct router *r, struct peer *p)
-{
-	bool known = p->known;
-	unlink_peer(r, p);
-	if (!known) {
-		peer_free(p);
-		return;
-	}
-	list_push_back(&r->lost, &p->place);
-	wake(r);
-}
-
-static struct peer *peer_new(struct router *r, const uint8_t rid[RID_LEN])
-{
-	if (r->stranger_count >= STRANGERS_MAX)
-		forget(r, list_entry(r->strangers.next, struct peer, place));
-	struct peer *p = fh_calloc(1, sizeof *p);
-	if (!p)
-		return NULL;
-	list_init(&p->dirty);
-	list_init(&p->place);
-	memcpy(p->rid, rid, RID_LEN);
-	p->number = ++r->last_number;
-	if (wire_link_new(&p->link) || map_put(&r->by_rid, rid_key(rid), p)) {
-		peer_free(p);
-		return NULL;
-	}
-	if (map_put(&r->by_number, number_key(p->number), p)) {
-		(void)map_remove(&r->by_rid, rid_key(rid));
-		peer_free(p);
-		return NULL;
-	}
-	list_push_back(&r->strangers, &p->place);
-	r->stranger_count++;
-	return p;
 }
 
 /* ---- out ---- */
@@ -186,16 +69,16 @@ static void on_flush(evutil_socket_t fd, short what, void *ctx)
 	for (struct list *l; (l = list_pop_front(&r->dirty));) {
 		struct peer *p = list_entry(l, struct peer, dirty);
 		if (flush_peer(r, p))
-			lose(r, p);
+			peer_lose(r, p);
 	}
 	if (zsocket_readable(r->socket))
-		wake(r);
+		router_wake(r);
 }
 
 static int router_send(struct transport *t, uint64_t number, struct wire_msg *own_msg)
 {
 	struct router *r = (struct router *)t;
-	struct peer *p = map_get(&r->by_number, number_key(number));
+	struct peer *p = peer_by_number(r, number);
 	if (!p)
 		return FH_ENOTFOUND;
 	int ret = wire_link_send(p->link, own_msg);
@@ -207,12 +90,19 @@ static int router_send(struct transport *t, uint64_t number, struct wire_msg *ow
 static void router_close_peer(struct transport *t, uint64_t number)
 {
 	struct router *r = (struct router *)t;
-	struct peer *p = map_get(&r->by_number, number_key(number));
+	struct peer *p = peer_by_number(r, number);
 	if (!p)
 		return;
 	/* What was said last may be the reason. Nothing depends on its arrival. */
 	(void)flush_peer(r, p);
-	forget(r, p);
+	peer_forget(r, p);
+}
+
+static const char *router_peer_name(const struct transport *t, uint64_t number)
+{
+	const struct router *r = (const struct router *)t;
+	const struct peer *p = peer_by_number(r, number);
+	return p && p->name[0] ? p->name : NULL;
 }
 
 /* ---- in ---- */
@@ -221,10 +111,7 @@ static bool deliver(void *ctx, struct wire_msg *own_msg)
 {
 	struct router *r = ctx;
 	struct peer *p = r->source;
-	if (!p->known) {
-		unplace(r, p);
-		p->known = true;
-	}
+	peer_is_known(r, p);
 	r->delivered++;
 	r->base.handler.message(r->base.handler.ctx, p->number, own_msg);
 	return !p->closed;
@@ -238,41 +125,52 @@ static void refuse(struct router *r, struct peer *p, int why, const struct fh_er
 	if (why != FH_ECLOSED)
 		(void)send_frame(r, p, wire_link_refusal(r->frame, err->text));
 	if (p->known)
-		lose(r, p);
+		peer_lose(r, p);
 	else
-		forget(r, p);
+		peer_forget(r, p);
 }
 
 static void receive_frame(struct router *r, struct peer *p, const void *data, size_t len)
 {
 	struct fh_err err = { "" };
 	r->source = p;
-	p->receiving = true;
+	peer_hold(p);
 	int ret = wire_link_receive(p->link, data, len, deliver, r, &err);
-	p->receiving = false;
 	r->source = NULL;
-	if (p->closed) {
-		peer_free(p);
+	if (!peer_let_go(p))
 		return;
-	}
 	if (ret)
 		refuse(r, p, ret, &err);
 	else if (wire_link_pending(p->link))
 		mark_dirty(r, p);
 }
 
-static void take_frame(struct router *r, const uint8_t *rid, size_t rid_len, const void *data,
-		       size_t len)
+/* A peer whose frames come under another key is another peer. */
+static struct peer *find_peer(struct router *r, const uint8_t *rid, const char *key,
+			      const char *name)
 {
-	if (rid_len != RID_LEN || rid[0] != 0)
-		return;
-	struct peer *p = map_get(&r->by_rid, rid_key(rid));
+	struct peer *p = peer_by_rid(r, rid);
+	if (p && strcmp(p->key, key) != 0) {
+		peer_lose(r, p);
+		p = NULL;
+	}
 	if (!p)
-		p = peer_new(r, rid);
-	if (p)
-		receive_frame(r, p, data, len);
-	else
+		p = peer_new(r, rid, key, name);
+	if (!p)
 		trouble(r, "no memory for a worker's connection");
+	return p;
+}
+
+static void take_frame(struct router *r, zmq_msg_t *rid, zmq_msg_t *part, bool alone)
+{
+	char key[CURVE_KEY_SIZE];
+	const char *name = guard_name(&r->guard, part, key);
+	const uint8_t *id = zmq_msg_data(rid);
+	if (!name || zmq_msg_size(rid) != RID_LEN || id[0] != 0)
+		return;
+	struct peer *p = find_peer(r, id, key, name);
+	if (p)
+		receive_frame(r, p, zmq_msg_data(part), alone ? zmq_msg_size(part) : 0);
 }
 
 /* One message of ZeroMQ: the routing id, then one part, which is a frame. False: there is none. */
@@ -287,22 +185,25 @@ static bool receive_one(struct router *r)
 		if (zsocket_receive(r->socket, &part))
 			FH_UNREACHABLE("half a message");
 	if (got)
-		take_frame(r, zmq_msg_data(&rid), zmq_msg_size(&rid), zmq_msg_data(&part),
-			   parts == 1 ? zmq_msg_size(&part) : 0);
+		take_frame(r, &rid, &part, parts == 1);
 	(void)zmq_msg_close(&rid);
 	(void)zmq_msg_close(&part);
 	return got;
 }
 
-static void tell_lost(struct router *r)
+/* The list has changed: whoever is not on it any more is told so, and lost. */
+static void look_again(void *ctx)
 {
-	for (struct list *l; (l = list_pop_front(&r->lost));) {
-		struct peer *p = list_entry(l, struct peer, place);
-		uint64_t number = p->number;
-		peer_free(p);
-		if (r->base.handler.lost)
-			r->base.handler.lost(r->base.handler.ctx, number);
-	}
+	struct router *r = ctx;
+	struct list out;
+	size_t pos = 0;
+	const struct fh_err err = { "the key is not on the list any more" };
+	list_init(&out);
+	for (struct peer *p; (p = map_next(&r->by_rid, &pos));)
+		if (!guard_knows(&r->guard, p->key))
+			peer_place(r, p, &out);
+	for (struct list *l; (l = list_pop_front(&out));)
+		refuse(r, list_entry(l, struct peer, place), FH_EPROTO, &err);
 }
 
 static bool router_poll(struct transport *t, unsigned max)
@@ -314,9 +215,9 @@ static bool router_poll(struct transport *t, unsigned max)
 	/* A frame without messages counts, too: nobody may keep us here with them. */
 	for (unsigned frames = 0; got && r->delivered < max && frames < max; frames++)
 		got = receive_one(r);
-	tell_lost(r);
+	peers_tell_lost(r);
 	if (got)
-		wake(r);
+		router_wake(r);
 	return got;
 }
 
@@ -326,7 +227,7 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	if (zsocket_readable(r->socket))
-		wake(r);
+		router_wake(r);
 }
 
 /* ---- life ---- */
@@ -338,13 +239,8 @@ static void router_free(struct transport *t)
 		on_flush(-1, 0, r);
 		zsocket_close(r->socket);
 	}
-	size_t pos = 0;
-	for (struct peer *p; (p = map_next(&r->by_rid, &pos));)
-		peer_free(p);
-	for (struct list *l; (l = list_pop_front(&r->lost));)
-		peer_free(list_entry(l, struct peer, place));
-	map_release(&r->by_rid);
-	map_release(&r->by_number);
+	guard_close(&r->guard);
+	peers_release(r);
 	if (r->readable)
 		event_free(r->readable);
 	if (r->flush)
@@ -358,8 +254,40 @@ static const struct transport_ops router_ops = {
 	.send = router_send,
 	.poll = router_poll,
 	.close_peer = router_close_peer,
+	.peer_name = router_peer_name,
 	.free = router_free,
 };
+
+static int zmq_failed(struct fh_err *err)
+{
+	return fh_err_set(err, FH_EIO, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
+}
+
+static void guard_says(void *ctx, const char *line)
+{
+	trouble(ctx, line);
+}
+
+/* The guard stands before there is a socket, and is tried out before that listens. */
+static int make_socket(struct router *r, const struct endpoint *e, const struct zmq_lock *lock,
+		       struct fh_err *err)
+{
+	int ret = lock ? guard_open(&r->guard, r->zmq, lock, err) : 0;
+	if (ret)
+		return ret;
+	r->socket = zsocket_new(r->zmq, ZMQ_ROUTER, e->ipv6);
+	if (!r->socket)
+		return zmq_failed(err);
+	if (!lock)
+		return 0;
+	ret = guard_socket(&r->guard, r->socket, err);
+	if (ret == 0)
+		ret = guard_try_out(&r->guard, r->zmq, r->socket, err);
+	r->guard.ctx = r;
+	r->guard.trouble = guard_says;
+	r->guard.changed = look_again;
+	return ret;
+}
 
 static int listen_on(struct router *r, const struct endpoint *e, struct fh_err *err)
 {
@@ -372,18 +300,18 @@ static int listen_on(struct router *r, const struct endpoint *e, struct fh_err *
 }
 
 static int start(struct router *r, struct event_base *base, const struct endpoint *e,
-		 struct fh_err *err)
+		 const struct zmq_lock *lock, struct fh_err *err)
 {
-	list_init(&r->dirty);
-	list_init(&r->strangers);
-	list_init(&r->lost);
-	if (map_init(&r->by_rid) || map_init(&r->by_number))
+	if (peers_init(r))
 		return FH_ENOMEM;
 	r->zmq = zmq_ctx_new();
-	r->socket = r->zmq ? zsocket_new(r->zmq, ZMQ_ROUTER, e) : NULL;
-	if (!r->socket)
-		return fh_err_set(err, FH_EIO, "ZeroMQ: %s", zmq_strerror(zmq_errno()));
-	int ret = listen_on(r, e, err);
+	if (!r->zmq)
+		return zmq_failed(err);
+	int ret = make_socket(r, e, lock, err);
+	if (ret == 0)
+		ret = listen_on(r, e, err);
+	if (ret == 0 && lock)
+		ret = guard_watch(&r->guard, base);
 	if (ret)
 		return ret;
 	r->flush = event_new(base, -1, 0, on_flush, r);
@@ -391,22 +319,21 @@ static int start(struct router *r, struct event_base *base, const struct endpoin
 	return r->flush && r->readable && event_add(r->readable, NULL) == 0 ? 0 : FH_ENOMEM;
 }
 
-int transport_zmq_bind(struct event_base *base, const char *url, struct transport **ret_transport,
-		       struct fh_err *err)
+int transport_zmq_bind(struct event_base *base, const char *url, const struct zmq_lock *lock,
+		       struct transport **ret_transport, struct fh_err *err)
 {
 	struct endpoint e;
 	int ret = endpoint_parse(url, &e, err);
 	if (ret)
 		return ret;
-	if (!e.loopback)
-		return fh_err_set(err, FH_EINVAL,
-				  "%s is not a loopback address, and workers have no keys yet",
+	if (!lock && !e.loopback)
+		return fh_err_set(err, FH_EINVAL, "%s is beyond loopback, where workers need keys",
 				  e.url);
 	struct router *r = fh_calloc(1, sizeof *r);
 	if (!r)
 		return FH_ENOMEM;
 	r->base.ops = &router_ops;
-	ret = start(r, base, &e, err);
+	ret = start(r, base, &e, lock, err);
 	if (ret) {
 		router_free(&r->base);
 		return ret;

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "transport/zeromq.h"
 #include "transport_fixture.h"
 
 static void inproc_pair(struct event_base *loop, struct end *d, struct end *w)
@@ -20,11 +19,23 @@ static void inproc_pair(struct event_base *loop, struct end *d, struct end *w)
 
 static void zmq_pair(struct event_base *loop, struct end *d, struct end *w)
 {
-	zmq_bind_end(loop, "127.0.0.1:0", d);
-	zmq_connect_end(loop, transport_zmq_url(d->t), w);
+	zmq_bind_end(loop, "127.0.0.1:0", NULL, d);
+	zmq_connect_end(loop, transport_zmq_url(d->t), NULL, w);
 }
 
-static const struct kind kinds[] = { { "inproc", inproc_pair }, { "zmq", zmq_pair } };
+static void curve_pair(struct event_base *loop, struct end *d, struct end *w)
+{
+	static struct test_keys keys;
+	struct zmq_key key;
+	test_keys_init(&keys);
+	test_keys_key(&keys, 0, &key);
+	zmq_bind_end(loop, "127.0.0.1:0", &keys, d);
+	zmq_connect_end(loop, transport_zmq_url(d->t), &key, w);
+}
+
+static const struct kind kinds[] = { { "inproc", inproc_pair },
+				     { "zmq", zmq_pair },
+				     { "curve", curve_pair } };
 
 struct rig {
 	const struct kind *kind;
@@ -164,20 +175,20 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define over_both(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define over_each(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		over_both(a_worker_is_heard_and_answered),
-		over_both(order_is_kept_and_nobody_is_reentered),
-		over_both(large_messages_arrive_whole),
-		over_both(an_unknown_peer_takes_nothing),
-		over_both(a_closed_peer_is_nobody),
-		over_both(a_peer_may_be_closed_by_what_it_says),
-		over_both(a_dispatcher_that_goes_is_lost),
-		over_both(a_worker_that_goes_is_lost),
-		over_both(what_is_not_delivered_is_released),
+		over_each(a_worker_is_heard_and_answered),
+		over_each(order_is_kept_and_nobody_is_reentered),
+		over_each(large_messages_arrive_whole),
+		over_each(an_unknown_peer_takes_nothing),
+		over_each(a_closed_peer_is_nobody),
+		over_each(a_peer_may_be_closed_by_what_it_says),
+		over_each(a_dispatcher_that_goes_is_lost),
+		over_each(a_worker_that_goes_is_lost),
+		over_each(what_is_not_delivered_is_released),
 	};
 	int failed = 0;
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

@@ -1,6 +1,7 @@
 /* What ZeroMQ brings with it: its silences, its strangers, its queues; against plain sockets that
  * do what no end of ours would. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
 #include <setjmp.h>
@@ -17,7 +18,6 @@
 #include <cmocka.h>
 
 #include "transport/endpoint.h"
-#include "transport/zeromq.h"
 #include "transport_fixture.h"
 #include "wire/link.h"
 
@@ -38,7 +38,7 @@ static int setup(void **state)
 {
 	struct rig *r = test_calloc(1, sizeof *r);
 	r->loop = loop_new();
-	zmq_bind_end(r->loop, "127.0.0.1:0", &r->d);
+	zmq_bind_end(r->loop, "127.0.0.1:0", NULL, &r->d);
 	r->zmq = zmq_ctx_new();
 	r->raw = zmq_socket(r->zmq, ZMQ_DEALER);
 	assert_non_null(r->raw);
@@ -68,7 +68,7 @@ static unsigned port_of(const struct rig *r)
 static void healthy_worker(struct rig *r)
 {
 	if (!r->w.t) {
-		zmq_connect_end(r->loop, transport_zmq_url(r->d.t), &r->w);
+		zmq_connect_end(r->loop, transport_zmq_url(r->d.t), NULL, &r->w);
 		run_until(r->loop, r->w.connected == 1);
 	}
 	unsigned before = r->w.got, heard = r->d.got;
@@ -167,7 +167,7 @@ static void a_worker_is_told_why_it_is_refused(void **state)
 	void *router = zmq_socket(r->zmq, ZMQ_ROUTER);
 	assert_int_equal(zmq_bind(router, "tcp://127.0.0.1:*"), 0);
 	assert_int_equal(zmq_getsockopt(router, ZMQ_LAST_ENDPOINT, url, &url_len), 0);
-	zmq_connect_end(r->loop, url, &r->w);
+	zmq_connect_end(r->loop, url, NULL, &r->w);
 	int rid_len = -1;
 	for (unsigned round = 0; round < 2; round++) {
 		run_until(r->loop, r->w.connected == round + 1);
@@ -218,16 +218,22 @@ static void an_id_of_its_own_choice_is_ignored(void **state)
 	assert_int_equal(r->d.got, got + 1);
 }
 
+static int dial_tcp(const struct rig *r)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port_of(r)) };
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+	return fd;
+}
+
 static void raw_tcp_junk_hurts_nobody(void **state)
 {
 	struct rig *r = *state;
 	healthy_worker(r);
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port_of(r)) };
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	int fds[100];
 	for (unsigned i = 0; i < 100; i++) {
-		fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		assert_int_equal(connect(fds[i], (struct sockaddr *)&to, sizeof to), 0);
+		fds[i] = dial_tcp(r);
 		if (i % 3)
 			assert_int_equal(send(fds[i], "GET / HTTP/1.1\r\n\r\n", i % 18,
 					      MSG_NOSIGNAL),
@@ -236,6 +242,47 @@ static void raw_tcp_junk_hurts_nobody(void **state)
 	healthy_worker(r);
 	for (unsigned i = 0; i < 100; i++)
 		(void)close(fds[i]);
+	healthy_worker(r);
+}
+
+/* The opening of ZMTP 3.0 without keys, up to where frames begin. */
+static void open_zmtp(int fd)
+{
+	static const char ready[] = "\4\x1c\5READY\xbSocket-Type\0\0\0\6DEALER";
+	char opening[64 + sizeof ready - 1] = { (char)0xff, [8] = 1, [9] = 0x7f, [10] = 3 };
+	memcpy(opening + 12, "NULL", 4);
+	memcpy(opening + 64, ready, sizeof ready - 1);
+	assert_int_equal(send(fd, opening, sizeof opening, MSG_NOSIGNAL), sizeof opening);
+	/* Frames before its answer would be a mistake. */
+	char answer[64 + 43];
+	assert_int_equal(recv(fd, answer, sizeof answer, MSG_WAITALL), sizeof answer);
+}
+
+/* A flood that nobody reads, until no more fits; then its connection is reset. Who does not finish
+ * its handshake, meanwhile, is sent away. */
+static void a_flood_that_is_cut_off_hurts_nobody(void **state)
+{
+	struct rig *r = *state;
+	static char frame[2 + 200] = "\0\xc8";
+	struct linger reset = { .l_onoff = 1 };
+	struct timeval patience = { .tv_sec = 20 }, moment = { .tv_usec = 200000 };
+	char byte;
+	healthy_worker(r);
+	int idler = dial_tcp(r), flooder = dial_tcp(r);
+	(void)setsockopt(idler, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+	(void)setsockopt(flooder, SOL_SOCKET, SO_SNDTIMEO, &moment, sizeof moment);
+	(void)setsockopt(flooder, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	open_zmtp(flooder);
+	while (send(flooder, frame, sizeof frame, MSG_NOSIGNAL) > 0)
+		;
+	assert_int_equal(errno, EAGAIN);
+	(void)close(flooder);
+	ssize_t n;
+	do
+		n = recv(idler, &byte, 1, 0);
+	while (n > 0);
+	assert_int_equal(n, 0);
+	(void)close(idler);
 	healthy_worker(r);
 }
 
@@ -309,7 +356,7 @@ static void a_dispatcher_that_comes_back_is_found_again(void **state)
 	assert_int_equal(send_credit(&r->w, 0, 7), FH_ENOTFOUND);
 	run_until(r->loop, strstr(r->w.trouble, "it cannot be reached"));
 	memset(&r->d, 0, sizeof r->d);
-	zmq_bind_end(r->loop, url, &r->d);
+	zmq_bind_end(r->loop, url, NULL, &r->d);
 	run_until(r->loop, r->w.connected == 2);
 	assert_int_equal(r->d.got, 0);
 	assert_int_equal(send_credit(&r->w, 0, 8), 0);
@@ -329,7 +376,7 @@ static void who_heard_of_no_connection_hears_of_no_end(void **state)
 {
 	struct rig *r = *state;
 	wakes = 0;
-	zmq_connect_end(r->loop, transport_zmq_url(r->d.t), &r->w);
+	zmq_connect_end(r->loop, transport_zmq_url(r->d.t), NULL, &r->w);
 	r->w.t->handler.wake = count_wakes;
 	run_until(r->loop, wakes == 1);
 	end_free(&r->d);
@@ -350,7 +397,7 @@ static void what_does_not_speak_zeromq_is_named(void **state)
 	assert_int_equal(listen(listener, 5), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
 	(void)snprintf(url, sizeof url, "127.0.0.1:%u", ntohs(at.sin_port));
-	zmq_connect_end(r->loop, url, &r->w);
+	zmq_connect_end(r->loop, url, NULL, &r->w);
 	run_until(r->loop, (fd = accept(listener, NULL, NULL)) >= 0);
 	assert_int_equal(send(fd, "HTTP/1.1 400 Bad Request\r\n\r\n", 28, MSG_NOSIGNAL), 28);
 	(void)shutdown(fd, SHUT_WR);
@@ -371,7 +418,7 @@ static void many_workers_have_a_number_each(void **state)
 	memset(w, 0, sizeof w);
 	uint64_t last = 0;
 	for (unsigned i = 0; i < WORKERS; i++)
-		zmq_connect_end(r->loop, transport_zmq_url(r->d.t), &w[i]);
+		zmq_connect_end(r->loop, transport_zmq_url(r->d.t), NULL, &w[i]);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		run_until(r->loop, w[i].connected == 1);
 		assert_int_equal(send_credit(&w[i], 0, 1), 0);
@@ -419,14 +466,18 @@ static void without_keys_loopback_is_all_there_is(void **state)
 	struct rig *r = *state;
 	struct transport *t = NULL;
 	struct fh_err err = { "" };
-	assert_int_equal(transport_zmq_bind(r->loop, "0.0.0.0:0", &t, &err), FH_EINVAL);
-	assert_non_null(strstr(err.text, "tcp://0.0.0.0:0 is not a loopback address"));
+	assert_int_equal(transport_zmq_bind(r->loop, "0.0.0.0:0", NULL, &t, &err), FH_EINVAL);
+	assert_non_null(
+		strstr(err.text, "tcp://0.0.0.0:0 is beyond loopback, where workers need keys"));
 	const char *url = "192.0.2.1:5";
-	assert_int_equal(transport_zmq_connect(r->loop, &url, 1, NULL, NULL, &t, &err), FH_EINVAL);
-	assert_non_null(strstr(err.text, "not a loopback address"));
-	assert_int_equal(transport_zmq_bind(r->loop, transport_zmq_url(r->d.t), &t, &err), FH_EIO);
+	assert_int_equal(transport_zmq_connect(r->loop, &url, 1, NULL, NULL, NULL, &t, &err),
+			 FH_EINVAL);
+	assert_non_null(strstr(err.text, "beyond loopback, where a worker needs a key"));
+	assert_int_equal(transport_zmq_bind(r->loop, transport_zmq_url(r->d.t), NULL, &t, &err),
+			 FH_EIO);
 	assert_non_null(strstr(err.text, "Address already in use"));
-	assert_int_equal(transport_zmq_connect(r->loop, &url, 0, NULL, NULL, &t, &err), FH_EINVAL);
+	assert_int_equal(transport_zmq_connect(r->loop, &url, 0, NULL, NULL, NULL, &t, &err),
+			 FH_EINVAL);
 	assert_null(t);
 }
 
@@ -442,6 +493,7 @@ int main(void)
 		with_rig(a_frame_that_is_too_large_ends_its_connection),
 		with_rig(an_id_of_its_own_choice_is_ignored),
 		with_rig(raw_tcp_junk_hurts_nobody),
+		with_rig(a_flood_that_is_cut_off_hurts_nobody),
 		with_rig(nothing_is_dropped_for_a_peer_that_does_not_read),
 		with_rig(a_dispatcher_that_comes_back_is_found_again),
 		with_rig(who_heard_of_no_connection_hears_of_no_end),

@@ -10,8 +10,6 @@
 
 #include <cmocka.h>
 
-#include "transport/zeromq.h"
-
 enum { PATIENCE_MS = 20000, POLL_MAX = 64 };
 
 static int64_t now_ms(void)
@@ -158,18 +156,59 @@ static uint64_t no_random(void *env)
 	return 0;
 }
 
-void zmq_bind_end(struct event_base *loop, const char *url, struct end *d)
+static const char *name_of(void *ctx, const char *public_key)
+{
+	const struct test_keys *keys = ctx;
+	for (unsigned i = 0; i < TEST_WORKERS; i++)
+		if (strcmp(keys->workers[i].public_key, public_key) == 0)
+			return keys->names[i];
+	return NULL;
+}
+
+static bool refresh(void *ctx)
+{
+	struct test_keys *keys = ctx;
+	bool changed = keys->changed;
+	keys->changed = false;
+	return changed;
+}
+
+void test_keys_init(struct test_keys *keys)
+{
+	*keys = (struct test_keys){ .names = { "anna", "bert" } };
+	assert_int_equal(curve_pair_new(&keys->server, NULL), 0);
+	for (unsigned i = 0; i < TEST_WORKERS; i++)
+		assert_int_equal(curve_pair_new(&keys->workers[i], NULL), 0);
+}
+
+void test_keys_lock(struct test_keys *keys, struct zmq_lock *ret_lock)
+{
+	*ret_lock = (struct zmq_lock){ .ctx = keys, .name_of = name_of, .refresh = refresh };
+	memcpy(ret_lock->secret_key, keys->server.secret_key, CURVE_KEY_SIZE);
+}
+
+void test_keys_key(const struct test_keys *keys, unsigned worker, struct zmq_key *ret_key)
+{
+	memcpy(ret_key->server_key, keys->server.public_key, CURVE_KEY_SIZE);
+	ret_key->own = keys->workers[worker];
+}
+
+void zmq_bind_end(struct event_base *loop, const char *url, struct test_keys *keys, struct end *d)
 {
 	struct fh_err err = { "" };
-	if (transport_zmq_bind(loop, url, &d->t, &err))
+	struct zmq_lock lock;
+	if (keys)
+		test_keys_lock(keys, &lock);
+	if (transport_zmq_bind(loop, url, keys ? &lock : NULL, &d->t, &err))
 		fail_msg("%s", err.text);
 	end_init(loop, d);
 }
 
-void zmq_connect_end(struct event_base *loop, const char *url, struct end *w)
+void zmq_connect_end(struct event_base *loop, const char *url, const struct zmq_key *key,
+		     struct end *w)
 {
 	struct fh_err err = { "" };
-	if (transport_zmq_connect(loop, &url, 1, no_random, NULL, &w->t, &err))
+	if (transport_zmq_connect(loop, &url, 1, key, no_random, NULL, &w->t, &err))
 		fail_msg("%s", err.text);
 	end_init(loop, w);
 }

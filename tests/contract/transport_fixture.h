@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "transport/transport.h"
+#include "transport/zeromq.h"
 
 struct event;
 struct event_base;
@@ -48,8 +49,23 @@ void loop_turn(struct event_base *loop, int64_t until_ms, const char *what);
 int send_credit(struct end *e, uint64_t peer, uint64_t total);
 int send_assign(struct end *e, uint64_t peer, size_t len);
 
-/* A ROUTER with handlers, a DEALER that dials it. */
-void zmq_bind_end(struct event_base *loop, const char *url, struct end *d);
-void zmq_connect_end(struct event_base *loop, const char *url, struct end *w);
+/* A dispatcher's key and those of its workers, who are let in as long as they have a name. */
+enum { TEST_WORKERS = 3 };
+
+struct test_keys {
+	struct curve_pair server, workers[TEST_WORKERS];
+	const char *names[TEST_WORKERS];
+	bool changed; /* the list, and nobody has noticed */
+};
+
+/* All workers but the last one are on the list: "anna", "bert". */
+void test_keys_init(struct test_keys *keys);
+void test_keys_lock(struct test_keys *keys, struct zmq_lock *ret_lock);
+void test_keys_key(const struct test_keys *keys, unsigned worker, struct zmq_key *ret_key);
+
+/* A ROUTER with handlers, a DEALER that dials it; without keys: NULL. */
+void zmq_bind_end(struct event_base *loop, const char *url, struct test_keys *keys, struct end *d);
+void zmq_connect_end(struct event_base *loop, const char *url, const struct zmq_key *key,
+		     struct end *w);
 
 #endif

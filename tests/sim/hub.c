@@ -86,7 +86,12 @@ static void hub_free_op(struct transport *t)
 	(void)t;
 }
 
-static const struct transport_ops hub_ops = { hub_send, hub_poll, hub_close_peer, hub_free_op };
+static const struct transport_ops hub_ops = {
+	.send = hub_send,
+	.poll = hub_poll,
+	.close_peer = hub_close_peer,
+	.free = hub_free_op,
+};
 
 struct hub *hub_new(struct world *w)
 {
