@@ -353,5 +353,5 @@ def test_a_task_that_kills_the_template_is_ended_some_day(make_server: ServerMak
     client = server.client
     bad = client.submit(client.register(workload.kill_parent))
     outcome = client.outcome(bad)
-    assert (outcome.state, outcome.reason) == ("FAILED", "worker_lost"), outcome
+    assert (outcome.state, outcome.reason) == ("FAILED", "poison"), outcome
     expect_innocents(client)
