@@ -395,6 +395,7 @@ static int build(struct dispatch *d, const struct store_recovery *r)
 		return FH_ENOMEM;
 	d->totals.generation = r->generation;
 	d->totals.started_ms = dispatch_wall_ms(d);
+	d->class_count = 1; /* what needs nothing has a class, whoever else needs what */
 	upkeep_init(d);
 	if (core_new(&d->config.limits, &start, &d->core) || window_init(d) || functions_init(d) ||
 	    sessions_init(d) || cache_init(d) || feeds_init(d) || waits_init(d))

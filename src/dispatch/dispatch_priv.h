@@ -178,7 +178,7 @@ struct dispatch {
 	struct heap wait_deadlines;
 	struct list cancel_later; /* calls to ask again (call.link) */
 
-	char class_keys[CORE_CLASSES_MAX][STORE_CLASS_KEY_SIZE];
+	char class_keys[CORE_CLASSES_MAX][STORE_CLASS_KEY_SIZE]; /* the first is "", always */
 	uint32_t class_count;
 	int64_t next_upkeep_us, upkeep_us; /* the next and the last one */
 	/* Wall clock less monotonic: as compared last; as the purge takes it. */

@@ -36,12 +36,28 @@ struct lane *lanes_find(const struct lanes *l, uint32_t account, const char *cla
 	return NULL;
 }
 
-/* Takes the first lane without tasks out of the table; NULL: there is none. */
-static struct lane *take_empty(struct lanes *l)
+static bool has_key(const struct lane *lane)
+{
+	return lane->class_key[0] != '\0';
+}
+
+/* As many lanes have a key as may. Who asks for what no worker has keeps a lane for long; with all
+ * of them taken, those that ask for nothing would wait too. */
+static bool keys_are_full(const struct lanes *l)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < l->len; i++)
+		count += has_key(l->items[i]);
+	return count >= STORE_LANES_MAX - 1;
+}
+
+/* Takes the first lane without tasks out of the table, `with_key`: of those that have one. NULL:
+ * there is none. */
+static struct lane *take_empty(struct lanes *l, bool with_key)
 {
 	for (size_t i = 0; i < l->len; i++) {
 		struct lane *lane = l->items[i];
-		if (lane->live > 0)
+		if (lane->live > 0 || (with_key && !has_key(lane)))
 			continue;
 		l->len--;
 		memmove((void *)&l->items[i], (const void *)&l->items[i + 1],
@@ -67,8 +83,9 @@ int lanes_get(struct lanes *l, uint32_t account, const char *class_key, size_t s
 	FH_ASSERT_CMP(strlen(class_key), <, STORE_CLASS_KEY_SIZE);
 	FH_ASSERT_CMP(size, >=, sizeof *lane);
 	if (!lane) {
-		bool full = l->len == STORE_LANES_MAX;
-		lane = full ? take_empty(l) : fh_calloc(1, size);
+		bool keys_full = class_key[0] != '\0' && keys_are_full(l);
+		bool full = keys_full || l->len == STORE_LANES_MAX;
+		lane = full ? take_empty(l, keys_full) : fh_calloc(1, size);
 		if (!lane)
 			return full ? FH_ELIMIT : FH_ENOMEM;
 		lane->account = account;

@@ -1,6 +1,7 @@
 /* A sorted table of lanes, looked up by (account, class key). A store embeds `struct lane` as the
  * first member of what it keeps about a lane. A lane is made when it is first used; there are never
- * more than STORE_LANES_MAX: when the table is full, a lane without tasks becomes the new one. */
+ * more than STORE_LANES_MAX: when the table is full, a lane without tasks becomes the new one. One
+ * of them is never given to a class with a key. */
 #ifndef FARHAND_STORE_LANES_H
 #define FARHAND_STORE_LANES_H
 

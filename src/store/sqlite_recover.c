@@ -53,13 +53,16 @@ static int read_lanes(struct db *db)
 		uint64_t no = query_get_size(&q);
 		uint32_t account = query_get_u32(&q);
 		query_get_chars(&q, class_key, sizeof class_key);
-		if (no != db->claims.lanes.len + 1 || no > STORE_LANES_MAX ||
-		    claims_find_lane(&db->claims, account, class_key)) {
+		if (claims_find_lane(&db->claims, account, class_key)) {
 			query_damaged(&q);
 			break;
 		}
 		if (claims_add_lane(&db->claims, account, class_key, &lane))
 			return query_end(&q, db_fail(db, fh_error_text(FH_ENOMEM)));
+		if (lane->no != no) { /* a gap, or one too many, which became another one */
+			query_damaged(&q);
+			break;
+		}
 	}
 	return ret ? ret : query_end(&q, 0);
 }

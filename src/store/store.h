@@ -33,7 +33,7 @@ struct store;
 /* Of a lane's class: what its tasks need of a worker. Bytes, the terminator included. */
 enum { STORE_CLASS_KEY_SIZE = TASK_NEEDS_MAX + 1 };
 
-/* Lanes that have QUEUED tasks, at a time. */
+/* Lanes that have QUEUED tasks, at a time; one of them is for tasks that need nothing. */
 enum { STORE_LANES_MAX = 64 };
 
 /* Workers that are noted, at a time. */
@@ -126,7 +126,7 @@ struct store_submit_item {
 
 /* Stores tasks, the group that they make (if `new_group`), the idempotency row: all or nothing.
  * FH_ENOTFOUND: tasks name a group that does not exist. FH_EEXISTS: an id is there already.
- * FH_ELIMIT: a task's lane is empty, and STORE_LANES_MAX others are not.
+ * FH_ELIMIT: a task's lane is empty, and as many others as may be are not.
  * FH_EREPLAY, FH_ECONFLICT: see above. All tasks of one call have the same group.
  * A task is delayed if its not_before_ms (or that of its options) is later than its created_ms. */
 struct store_submit {

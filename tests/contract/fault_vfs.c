@@ -77,6 +77,8 @@ static void apply(struct image *i, const struct change *c, uint64_t from, uint64
 		resize(i, c->len);
 		return;
 	}
+	if (from == to) /* nothing of it, perhaps of a file that is empty */
+		return;
 	if (c->at + to > i->len)
 		resize(i, c->at + to);
 	memcpy(i->synced + c->at + from, c->data + from, to - from);

@@ -211,13 +211,13 @@ static const char *key_of(unsigned i)
 {
 	static char key[16];
 	(void)snprintf(key, sizeof key, "needs-%02u", i);
-	return key;
+	return i == 0 ? "" : key;
 }
 
-/* A task in each of the lanes (i % 3, "needs-i"). */
-static void fill_lanes(struct fixture *f, struct fh_id *ids)
+/* A task in each of the lanes (i % 3, key_of(i)), from the first one on. */
+static void fill_lanes(struct fixture *f, unsigned first, struct fh_id *ids)
 {
-	for (unsigned i = 0; i < STORE_LANES_MAX; i++) {
+	for (unsigned i = first; i < STORE_LANES_MAX; i++) {
 		struct task_rec t = new_task(f);
 		t.account = i % 3;
 		ids[i] = t.id;
@@ -246,7 +246,7 @@ void a_lane_too_many_is_refused(void **state)
 	struct fixture *f = *state;
 	struct fh_id ids[STORE_LANES_MAX];
 	struct task_rec known = new_task(f), unknown = new_task(f);
-	fill_lanes(f, ids);
+	fill_lanes(f, 0, ids);
 	const struct store_submit_item items[] = { { .task = &known, .class_key = key_of(0) },
 						   { .task = &unknown, .class_key = "one more" } };
 	struct store_idempotency key = { .key = "key" };
@@ -265,13 +265,34 @@ void a_lane_too_many_is_refused(void **state)
 	assert_claimed_in(f, 2, key_of(5), ids[5]);
 }
 
+void a_lane_is_kept_for_tasks_that_need_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct fh_id ids[STORE_LANES_MAX];
+	struct task_rec t = new_task(f), plain = new_task(f);
+	fill_lanes(f, 1, ids);
+	assert_int_equal(submit_in(f, &t, "new"), FH_ELIMIT);
+	assert_int_equal(submit_in(f, &plain, NULL), 0);
+	assert_claimed_in(f, 0, "", plain.id);
+	assert_int_equal(finish_task(f, plain.id, "v", NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(submit_in(f, &t, "new"), FH_ELIMIT);
+		plain.id = new_id(f);
+		assert_int_equal(submit_in(f, &plain, NULL), 0);
+		assert_claimed_in(f, 0, "", plain.id);
+		assert_int_equal(finish_task(f, plain.id, "v", NULL), 0);
+		fixture_restart(f);
+		assert_int_equal(f->recovery.lane_count, STORE_LANES_MAX - 1);
+	}
+}
+
 void a_lane_without_tasks_makes_room_for_another(void **state)
 {
 	struct fixture *f = *state;
 	struct fh_id ids[STORE_LANES_MAX];
 	struct task_rec t = new_task(f), next = new_task(f);
 	t.account = next.account = 9;
-	fill_lanes(f, ids);
+	fill_lanes(f, 0, ids);
 	assert_claimed_in(f, 2, key_of(5), ids[5]); /* a cursor that must not remain */
 	assert_int_equal(submit_in(f, &t, "new"), FH_ELIMIT);
 	assert_int_equal(finish_task(f, ids[5], "v", NULL), 0);

@@ -60,6 +60,7 @@
 	X(workers_are_remembered_until_they_are_forgotten)     \
 	X(a_worker_too_many_is_refused)                        \
 	X(a_lane_too_many_is_refused)                          \
+	X(a_lane_is_kept_for_tasks_that_need_nothing)          \
 	X(a_lane_without_tasks_makes_room_for_another)         \
 	/* store_read_tests.c */                               \
 	X(tasks_are_read_in_the_order_asked_for)               \

@@ -244,6 +244,7 @@ static void nonsense_about_lanes_and_workers_is_damage(void **state)
 		{ "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 65)"
 		  " INSERT INTO lanes SELECT i, i, '' FROM n",
 		  "DELETE FROM lanes WHERE no > 64" },
+		{ "UPDATE lanes SET class_key = 'key'", "DELETE FROM lanes" },
 	};
 	for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
 		fixture_close(f);

@@ -136,6 +136,29 @@ static void a_lane_without_tasks_becomes_another_one(void **state)
 	lanes_release(&l);
 }
 
+static void a_lane_is_kept_for_those_without_a_key(void **state)
+{
+	(void)state;
+	struct lanes l = { 0 };
+	struct lane *lane, *plain;
+	for (uint32_t i = 0; i < STORE_LANES_MAX - 1; i++)
+		get_lane(&l, i, "key")->live = 1;
+	assert_int_equal(lanes_get(&l, 0, "new", sizeof *lane, &lane), FH_ELIMIT);
+	plain = get_lane(&l, 0, "");
+	for (int i = 0; i < 2; i++) { /* empty or not */
+		plain->live = (uint64_t)i;
+		assert_int_equal(lanes_get(&l, 0, "new", sizeof *lane, &lane), FH_ELIMIT);
+	}
+	assert_int_equal(lanes_get(&l, 1, "", sizeof *lane, &lane), FH_ELIMIT);
+	plain->live = 0;
+	assert_ptr_equal(get_lane(&l, 1, ""), plain); /* another account's */
+	lane = lanes_find(&l, 9, "key");
+	lane->live = 0;
+	assert_ptr_equal(get_lane(&l, 0, "new"), lane);
+	assert_int_equal(l.len, STORE_LANES_MAX);
+	lanes_release(&l);
+}
+
 static void positions_count_up(void **state)
 {
 	(void)state;
@@ -181,7 +204,7 @@ static void a_lane_that_becomes_another_one_begins_anew(void **state)
 	struct claims c;
 	struct claims_lane *lanes[STORE_LANES_MAX], *again;
 	assert_int_equal(claims_init(&c), 0);
-	for (uint32_t i = 0; i < STORE_LANES_MAX; i++) {
+	for (uint32_t i = 0; i < STORE_LANES_MAX; i++) { /* of as many accounts */
 		assert_int_equal(claims_add_lane(&c, STORE_LANES_MAX - i, "", &lanes[i]), 0);
 		assert_int_equal(lanes[i]->no, i + 1);
 		lanes[i]->lane.live = 1;
@@ -255,6 +278,7 @@ int main(void)
 		cmocka_unit_test(malformed_options_are_refused),
 		cmocka_unit_test(lanes_are_sorted_and_found),
 		cmocka_unit_test(a_lane_without_tasks_becomes_another_one),
+		cmocka_unit_test(a_lane_is_kept_for_those_without_a_key),
 		cmocka_unit_test(positions_count_up),
 		cmocka_unit_test(a_cursor_is_rewound_and_never_advanced),
 		cmocka_unit_test(a_lane_that_becomes_another_one_begins_anew),

@@ -142,14 +142,11 @@ static void version_2_keeps_what_version_1_wrote(void **state)
 		"SELECT queued = 2 AND payload_no = 2 FROM server",
 		"SELECT count(*) = 2 FROM lanes",
 		"SELECT tags = '{}' AND needs IS NULL FROM functions",
-		"SELECT account = 0 AND attempt = 1 AND failures = 2 AND losses = 3 AND ready = 1"
-		" FROM tasks WHERE id = x'0a'",
-		"SELECT strikes = 0 AND struck_by IS NULL AND struck_by_two = 0"
-		" FROM tasks WHERE id = x'0a'",
-		"SELECT retry_classes = 'a.B' AND needs IS NULL AND tags = '{}'"
-		" FROM tasks WHERE id = x'0a'",
-		"SELECT account = 7 AND due_ms = 9 AND started_once = 1"
-		" FROM tasks WHERE id = x'0b'",
+		"SELECT account = 0 AND strikes = 0 AND struck_by_two = 0 FROM tasks WHERE ready",
+		"SELECT attempt = 1 AND failures = 2 AND losses = 3 FROM tasks WHERE ready",
+		"SELECT struck_by IS NULL AND needs IS NULL FROM tasks WHERE ready",
+		"SELECT retry_classes = 'a.B' AND tags = '{}' FROM tasks WHERE ready",
+		"SELECT account = 7 AND started_once = 1 FROM tasks WHERE due_ms = 9",
 		"SELECT count(*) = 0 FROM workers",
 		"SELECT min(integrity_check) = 'ok' FROM pragma_integrity_check",
 	};
