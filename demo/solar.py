@@ -1,15 +1,17 @@
-"""The demo: a solar system as remote tasks, and a server that is killed half-way.
+"""The demo: a solar system as remote tasks, and what runs them is killed on the way.
 
-usage: python demo/solar.py --farhand EXECUTABLE --folder FOLDER   (script/demo calls it)
+usage: python demo/solar.py --farhand EXECUTABLE --folder FOLDER [--fleet] [--tasks N]
+(script/demo calls it)
 """
 
 import argparse
 import signal
 import sys
 import time
+from collections import Counter
 from concurrent.futures import as_completed
 from pathlib import Path
-from typing import List, Tuple
+from typing import Set, Tuple
 
 import numpy as np
 from farhand import Executor
@@ -17,9 +19,11 @@ from farhand import Executor
 import belt
 import planets
 import plot
-from server import Server
+from fleet import Fleet
+from process import Process, telling_where
 
 TASKS = 200
+TASKS_MIN = 12  # with fewer, too few particles begin at a resonance
 PARTICLES = 40  # a task
 INNER, OUTER = 2.0, 3.6  # AU: from outside Mars to well inside Jupiter
 YEARS = 1000.0
@@ -75,31 +79,61 @@ def follow_planets(far: Executor) -> dict:
     return {**found, "task_id": future.task_id}
 
 
-def sweep(far: Executor, server: Server) -> Tuple[np.ndarray, np.ndarray, float]:
-    """The remote tasks of the belt; half-way the server is killed and started again."""
-    print(f"2. {TASKS} tasks: {TASKS * PARTICLES:,} test particles between {INNER} and {OUTER} AU, "
+def kill(process: Process, fleet: Fleet, far: Executor, progress: Progress) -> None:
+    """Kills one process of the fleet with -9 in the middle of a task, and starts it again."""
+    fleet.await_busy(process, far.client)
+    pid = process.kill()
+    progress.say(f"  kill -9 {pid}: the {process.name} is gone, "
+                 f"{progress.total - progress.done} tasks are unfinished")
+    progress.say(f"  the {process.name} is started again, ready after {process.start():.2f} s")
+
+
+def check_nothing_lost(far: Executor, ids: Set[str], tasks: int) -> None:
+    """Asks the server what it has recorded; stops the demo if that is not each task once."""
+    if len(ids) != tasks:
+        raise SystemExit(f"{tasks} tasks have {len(ids)} ids")
+    recorded = far.client.wait(sorted(ids), mode="all", fields=["id", "state", "attempt"])["done"]
+    completed = Counter(task["id"] for task in recorded if task["state"] == "COMPLETED")
+    if completed != Counter(ids):
+        raise SystemExit(f"of {tasks} tasks {len(completed)} are recorded as completed")
+    again = sum(task["attempt"] > 1 for task in recorded)
+    print(f"  all {tasks} results are here, through the same Executor; nothing was lost"
+          + (f"; {again} lost their worker and ran again" if again else ""))
+
+
+def report_who(fleet: Fleet, finished: "Counter[Tuple[str, int]]") -> None:
+    """How many results each process has brought; stops the demo if one brought none."""
+    for process in fleet.processes:
+        before, after = finished[process.mode, 1], finished[process.mode, 2]
+        print(f"  {process.mode:5} {before + after:4} tasks: {before} before the kill -9, "
+              f"{after} after")
+        if before + after == 0:
+            raise SystemExit(f"The {process.name} has finished no task.")
+
+
+def sweep(far: Executor, fleet: Fleet, tasks: int) -> Tuple[np.ndarray, np.ndarray, float]:
+    """The remote tasks of the belt; on the way each process is killed once and started again.
+
+    Returns where the particles began, how far they wandered, and the seconds.
+    """
+    print(f"2. {tasks} tasks: {tasks * PARTICLES:,} test particles between {INNER} and {OUTER} AU, "
           f"{YEARS:,.0f} years under the Sun and the giants")
-    progress = Progress(TASKS)
-    width = (OUTER - INNER) / TASKS
-    futures = [far.submit(belt.wander, INNER + width * number, width, PARTICLES, YEARS, number)
-               for number in range(TASKS)]
+    progress = Progress(tasks)
+    width = (OUTER - INNER) / tasks
+    futures = [far.submit(telling_where, belt.wander, INNER + width * number, width, PARTICLES,
+                          YEARS, number) for number in range(tasks)]
+    parts = len(fleet.processes) + 1
+    victims = {tasks * part // parts: process for part, process in enumerate(fleet.processes, 1)}
     for future in as_completed(futures):
         future.result()
         progress.step()
-        if progress.done == TASKS // 2:
-            waiting = TASKS - progress.done
-            pid = server.kill()
-            progress.say(f"  kill -9 {pid}: the server is gone, {waiting} tasks are unfinished")
-            seconds = server.start()
-            progress.say(f"  started again on the same data, ready after {seconds:.2f} s")
+        if progress.done in victims:
+            kill(victims[progress.done], fleet, far, progress)
     spent = time.monotonic() - progress.began
-    results: List[Tuple[np.ndarray, np.ndarray]] = [future.result() for future in futures]
-    ids = {future.task_id for future in futures}
-    if len(ids) != TASKS:
-        raise SystemExit(f"{TASKS} tasks have {len(ids)} ids")
-    print(f"  all {TASKS} results are here, through the same Executor; nothing was lost")
-    start = np.concatenate([result[0] for result in results])
-    wander = np.concatenate([result[1] for result in results])
+    check_nothing_lost(far, {future.task_id for future in futures}, tasks)
+    report_who(fleet, Counter(future.result()[:2] for future in futures))
+    start = np.concatenate([future.result()[2][0] for future in futures])
+    wander = np.concatenate([future.result()[2][1] for future in futures])
     stayed = np.isfinite(wander)
     return start[stayed], wander[stayed], spent
 
@@ -115,57 +149,72 @@ def report_gaps(start: np.ndarray, wander: np.ndarray) -> None:
             raise SystemExit(f"The resonance {name} does not stand out: see the plot.")
 
 
-def report(executable: Path, folder: Path, seconds: float, rate: float, task_id: str) -> None:
+def report(fleet: Fleet, folder: Path, tasks: int, seconds: float, spent: float,
+           task_id: str) -> None:
     """What was done, and how to look around in it."""
+    rate = tasks / spent
     steps = rate * PARTICLES * YEARS / belt.STEP
+    names = ", ".join(f"the {process.name}" for process in fleet.processes)
+    logs = ", ".join(str(process.log) for process in fleet.processes)
     print(f"""
-Done in {seconds:.0f} s: {TASKS + 1} remote tasks on a server that was killed once and lost nothing.
+Done in {seconds:.0f} s: {tasks + 1} remote tasks; nothing was lost by kill -9 of {names}.
 The sweep ran {rate:.1f} tasks a second: {steps / 1e6:.2f} million steps of a particle a second.
 
-  the picture       {folder / "resonances.png"}
-  the data          {folder / "data"}
-  the server's log  {folder / "server.log"}
+  the picture  {folder / "resonances.png"}
+  the data     {folder / "data"}
+  the logs     {logs}
 
 Look around in what it has stored:
-  {executable} serve --data {folder / "data"} &
+  {fleet.executable} serve --data {folder / "data"} &
   curl -s http://127.0.0.1:8000/v1/stats
   curl -s http://127.0.0.1:8000/v1/tasks/{task_id}
   curl -s http://127.0.0.1:8000/v1/tasks/{task_id}/result""")
 
 
-def run(executable: Path, folder: Path) -> None:
-    """Starts the server, does the work, draws the picture; the server is stopped in any case."""
+def run(fleet: Fleet, folder: Path, tasks: int) -> None:
+    """Starts the processes, does the work, draws the picture; they are stopped in any case."""
     began = time.monotonic()
-    server = Server(executable, folder, "--python", sys.executable,
-                    "--path", Path(__file__).resolve().parent)
-    seconds = server.start()
-    try:
-        print(f"   A server with a local pool is ready after {seconds:.2f} s: {server.url}")
-        far = Executor(url=server.url, label="demo")
+    with fleet:
+        print(f"   Ready after {time.monotonic() - began:.2f} s: {fleet.server.url}")
+        far = Executor(url=fleet.server.url, label="demo")
         try:
+            fleet.introduce(far.client)
             found = follow_planets(far)
-            start, wander, spent = sweep(far, server)
+            start, wander, spent = sweep(far, fleet, tasks)
         except BaseException:
             far.shutdown(wait=False, cancel_futures=True)
             raise
         far.shutdown()
-    finally:
-        server.stop()
     report_gaps(start, wander)
     plot.draw(folder / "resonances.png", start, wander, YEARS, found)
-    report(executable, folder, time.monotonic() - began, TASKS / spent, found["task_id"])
+    report(fleet, folder, tasks, time.monotonic() - began, spent, found["task_id"])
+
+
+def task_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < TASKS_MIN:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {TASKS_MIN} up")
+    return int(text)
+
+
+def leave(number: int, _frame: object) -> None:
+    sys.exit(128 + number)  # leaves through `finally`
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--farhand", type=Path, required=True, help="the executable")
     parser.add_argument("--folder", type=Path, required=True, help="where data and picture go")
+    parser.add_argument("--fleet", action="store_true",
+                        help="a pull and a push worker beside the local pool, each killed once")
+    parser.add_argument("--tasks", type=task_count, default=TASKS, help="of the sweep")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leaves through `finally`
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, leave)
     try:
-        run(args.farhand, args.folder)
+        run(Fleet(args.farhand, args.folder, args.fleet), args.folder, args.tasks)
     except KeyboardInterrupt:
-        print("\nInterrupted; the server is stopped.")
+        print("\nInterrupted; all that was started is stopped.")
         sys.exit(130)
 
 
