@@ -33,9 +33,13 @@ struct adoption {
 
 /* ---- who is remembered ---- */
 
+/* One that could not be noted is not waited for after a restart: then its tasks run again. */
 static void noted(struct store_op *op)
 {
+	struct dispatch *d = op->owner;
 	dispatch_op_done(op);
+	if (op->ret)
+		dispatch_log(d, "a worker could not be remembered: %s", fh_error_text(op->ret));
 	fh_free(op);
 }
 
@@ -44,6 +48,7 @@ void worker_note(struct dispatch *d, struct fh_id instance, bool present)
 	struct store_note_worker *n = dispatch_alloc(1, sizeof *n);
 	n->instance = instance;
 	n->present = present;
+	n->op.owner = d;
 	dispatch_op(d, &n->op, STORE_NOTE_WORKER, noted);
 }
 

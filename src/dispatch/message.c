@@ -2,7 +2,7 @@
  *
  * Happy path: CREDIT lets the core assign, STARTED and RESULT become its events, HEARTBEAT compares
  * what the worker holds and is answered. A message is only a claim: the core compares tokens, this
- * file checks who may speak. Failure modes: a message before HELLO, a second HELLO, a type that a
+ * file checks who may speak. Failure modes: a second HELLO, a type that a
  * worker never sends: the connection is closed, and both sides log why. A message that the
  * transport does not take ends the connection, too: what was in it is said again over the next one,
  * or goes elsewhere. */
@@ -103,6 +103,16 @@ void door_refuse(struct door *door, uint64_t peer, struct session *s, const char
 	transport_close_peer(door->transport, peer);
 	if (s)
 		session_end(door->d, s, false, why);
+}
+
+/* A message before HELLO: of a session that was given up, or that an earlier start of ours had. */
+static void door_send_away(struct door *door, uint64_t peer)
+{
+	struct wire_msg m = { .type = WIRE_BYE, .bye = { .why = WIRE_BYE_UNKNOWN } };
+	dispatch_log(door->d, "a worker without a session is told to come anew");
+	if (transport_send(door->transport, peer, &m))
+		wire_msg_release(&m);
+	transport_close_peer(door->transport, peer);
 }
 
 static void started(struct dispatch *d, uint32_t session, const struct wire_ref *r)
@@ -217,8 +227,10 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 		handle(door->d, s, own_msg);
 	else if (!s && own_msg->type == WIRE_HELLO)
 		session_hello(door, peer, &own_msg->hello);
+	else if (s)
+		door_refuse(door, peer, s, "a second HELLO");
 	else
-		door_refuse(door, peer, s, s ? "a second HELLO" : "a message before HELLO");
+		door_send_away(door, peer);
 	wire_msg_release(own_msg);
 }
 

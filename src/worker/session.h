@@ -25,9 +25,9 @@ enum {
 
 	/* Tasks that a worker may hold unfinished, for each slot. Push: 32 no-ops last about as
 	 * long as one turn through dispatcher and store, so that a child need not wait for the next
-	 * one. Pull: what it could begin at once: the burst of a child and a little more. */
+	 * one. Pull: what its children could be given at once, a full pipe each. */
 	SESSION_AHEAD = 32,
-	SESSION_AHEAD_PULL = 4,
+	SESSION_AHEAD_PULL = 16,
 
 	/* Results that may wait for their acknowledgement before credit is held back: 50 ms of
 	 * 20,000 tasks a second, far more than a group commit takes. */

@@ -330,17 +330,23 @@ static void a_pull_worker_asks_for_what_it_can_begin(void **state)
 	happen(&f, SESSION_EV_READY);
 	happen(&f, SESSION_EV_CONNECTED);
 	welcome(&f, 0);
-	expect(&f, "hello; credit 8");
+	expect(&f, "hello; credit 32"); /* a full pipe for each of two slots */
 	for (uint32_t slot = 0; slot < 2; slot++)
 		happen_to_slot(&f, SESSION_EV_SLOT_READY, slot);
 	assign_own(&f, 1, 1);
 	receive_function(&f, 1, 10);
-	assign_own(&f, 2, 1);
 	discard(&f);
 	finish(&f, 0, 1, REASON_NONE, 0);
-	expect(&f, "result 1 COMPLETED");
-	finish(&f, 1, 2, REASON_NONE, 0);
-	expect(&f, "result 2 COMPLETED; credit 10");
+	for (unsigned task = 2; task <= 7; task++) {
+		assign_own(&f, task, 1);
+		discard(&f);
+		finish(&f, 0, task, REASON_NONE, 0);
+	}
+	expect(&f, "result 7 COMPLETED");
+	assign_own(&f, 8, 1);
+	discard(&f);
+	finish(&f, 0, 8, REASON_NONE, 0);
+	expect(&f, "result 8 COMPLETED; credit 40"); /* a quarter of it at a time */
 	fixture_release(&f);
 }
 
