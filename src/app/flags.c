@@ -63,6 +63,9 @@ static int set_flag(const struct command *c, void *options, int argc, char **arg
 	if (!flag)
 		return fh_err_set(err, FH_EINVAL, "unknown flag '%s'; see farhand %s --help", arg,
 				  c->name);
+	if (!flag->value)
+		return equals ? fh_err_set(err, FH_EINVAL, "%s takes no value", flag->name)
+			      : flag->set(options, flag->name, "", err);
 	if (!equals && ++*i == argc)
 		return fh_err_set(err, FH_EINVAL, "%s needs a value: %s", flag->name, flag->value);
 	return flag->set(options, flag->name, equals ? equals + 1 : argv[*i], err);

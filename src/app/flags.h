@@ -14,7 +14,7 @@
 typedef int flag_set(void *options, const char *flag, const char *value, struct fh_err *err);
 
 struct flag {
-	const char *name, *value; /* "--listen", "HOST:PORT" */
+	const char *name, *value; /* "--listen", "HOST:PORT"; no value: NULL, and set() gets "" */
 	flag_set *set;
 };
 

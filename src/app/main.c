@@ -10,6 +10,7 @@
 #include "app/options.h"
 #include "app/serve.h"
 #include "app/worker.h"
+#include "app/worker_key.h"
 #include "cli/cli.h"
 #include "farhand/version.h"
 
@@ -23,6 +24,7 @@ static void print_commands(FILE *to)
 		      "\n"
 		      "  serve      gateway, dispatcher and local pool in one process\n"
 		      "  worker     runs functions for a dispatcher elsewhere\n"
+		      "  worker-key keys of workers: new, list, revoke\n"
 		      "%s"
 		      "  version    versions of Farhand and of its libraries\n"
 		      "\n"
@@ -74,9 +76,8 @@ static int command_worker(int argc, char **argv)
 
 static int unknown_command(const char *command)
 {
-	static const char *const words[] = {
-		"serve", "worker", "workers", "task", "version", "help"
-	};
+	static const char *const words[] = { "serve", "worker",	 "worker-key", "workers",
+					     "task",  "version", "help" };
 	const char *meant = cli_suggest(command, words, sizeof words / sizeof *words);
 	char line[160];
 	(void)snprintf(line, sizeof line, "unknown command '%.60s'%s%s; see farhand --help",
@@ -108,6 +109,8 @@ int main(int argc, char **argv)
 		return command_serve(argc - 1, argv + 1);
 	if (strcmp(command, "worker") == 0)
 		return command_worker(argc - 1, argv + 1);
+	if (strcmp(command, "worker-key") == 0)
+		return worker_key_run(argc - 1, argv + 1);
 	if (strcmp(command, "--version") == 0 || strcmp(command, "version") == 0)
 		return print_version();
 	if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 ||

@@ -10,6 +10,7 @@ struct serve_options {
 	char host[256];
 	uint16_t port;
 	char bind[300]; /* where workers dial in; empty: nowhere */
+	bool curve;	/* workers need keys on loopback, too */
 	const char *data;
 	uint32_t task_timeout_ms; /* 0: none */
 	uint64_t queued_max, queued_bytes_max;
@@ -18,8 +19,9 @@ struct serve_options {
 struct worker_options {
 	struct pool_options pool;
 	enum wire_mode mode;
-	struct needs has; /* its labels */
-	const char *urls; /* of dispatchers, with commas between them */
+	struct needs has;		   /* its labels */
+	const char *urls;		   /* of dispatchers, with commas between them */
+	const char *server_key, *key_file; /* both or none */
 };
 
 /* Fill in the defaults, then what argv says; strings are borrowed from argv and the environment.

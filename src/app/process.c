@@ -24,6 +24,15 @@ void process_prepare(void)
 	raise_limits();
 }
 
+void process_holds_secrets(void)
+{
+	struct rlimit core;
+	if (getrlimit(RLIMIT_CORE, &core) == 0) {
+		core.rlim_cur = 0;
+		(void)setrlimit(RLIMIT_CORE, &core);
+	}
+}
+
 int process_fail(const char *line)
 {
 	(void)fprintf(stderr, "farhand: %s\n", line);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "app/doorway.h"
 #include "app/env.h"
 #include "app/process.h"
 #include "base/assert.h"
@@ -42,7 +43,7 @@ struct server {
 	int64_t timer_us;
 	struct store *store;
 	struct transport *dispatcher_end, *worker_end; /* of the local pool */
-	struct transport *workers;		       /* elsewhere */
+	struct doorway doorway;			       /* of workers elsewhere */
 	struct dispatch *dispatch;
 	struct agent *agent;
 	struct http_server *http;
@@ -97,11 +98,12 @@ static void announce(struct server *s)
 {
 	s->phase = SERVING;
 	http_server_set_ready(s->http, true);
+	const struct transport *workers = s->doorway.workers;
 	const char *open = strchr(s->options->host, ':') ? "[" : "";
 	const char *close = *open ? "]" : "";
 	(void)printf("ready http://%s%s%s:%u%s%s\n", open, s->options->host, close,
-		     http_server_port(s->http), s->workers ? " " : "",
-		     s->workers ? transport_zmq_url(s->workers) : "");
+		     http_server_port(s->http), workers ? " " : "",
+		     workers ? transport_zmq_url(workers) : "");
 	(void)fflush(stdout);
 }
 
@@ -232,10 +234,10 @@ static int start_dispatch(struct server *s, const struct store_recovery *recover
 		config.local = s->dispatcher_end;
 	}
 	if (s->options->bind[0]) {
-		int ret = transport_zmq_bind(s->base, s->options->bind, NULL, &s->workers, err);
+		int ret = doorway_open(&s->doorway, s->base, s->options, err);
 		if (ret)
 			return ret;
-		config.remote = s->workers;
+		config.remote = s->doorway.workers;
 	}
 	return dispatch_new(&config, &s->dispatch);
 }
@@ -351,7 +353,7 @@ static void release(struct server *s)
 	http_server_free(&s->http);
 	transport_free(&s->dispatcher_end);
 	transport_free(&s->worker_end);
-	transport_free(&s->workers);
+	doorway_close(&s->doorway);
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
 		if (events[i])
 			event_free(events[i]);

@@ -59,6 +59,16 @@ static int set_bind(void *options, const char *flag, const char *value, struct f
 	return 0;
 }
 
+static int set_curve(void *options, const char *flag, const char *value, struct fh_err *err)
+{
+	struct serve_options *o = options;
+	(void)flag;
+	(void)value;
+	(void)err;
+	o->curve = true;
+	return 0;
+}
+
 static int set_data(void *options, const char *flag, const char *value, struct fh_err *err)
 {
 	struct serve_options *o = options;
@@ -92,6 +102,7 @@ static int set_max_queued_bytes(void *options, const char *flag, const char *val
 static const struct flag flags[] = {
 	{ "--listen", "HOST:PORT", set_listen },
 	{ "--bind", "tcp://HOST:PORT", set_bind },
+	{ "--curve", NULL, set_curve },
 	{ "--data", "DIR", set_data },
 	{ "--local", "N|auto", set_local },
 	{ "--task-timeout", "S", set_task_timeout },
@@ -112,7 +123,9 @@ const char *serve_options_help(void)
 	       "  --listen HOST:PORT     where to serve HTTP; port 0 picks a free one\n"
 	       "                         (default 127.0.0.1:8000; loopback only)\n"
 	       "  --bind tcp://HOST:PORT where workers dial in; port 0 picks a free one\n"
-	       "                         (default: nowhere; loopback only)\n"
+	       "                         (default: nowhere); beyond loopback they need keys: see\n"
+	       "                         farhand worker-key --help\n"
+	       "  --curve                workers need keys on loopback, too\n"
 	       "  --data DIR             folder of the embedded store (default ./farhand-data)\n"
 	       "  --local N|auto         slots of the local pool; 0: none (default auto: the "
 	       "cores)\n"
@@ -146,6 +159,10 @@ int serve_options_parse(struct serve_options *ret_options, int argc, char **argv
 	};
 	pool_options_init(&o.pool);
 	int ret = command_parse(&command, &o, argc, argv, ret_help, err);
+	if (ret == 0 && o.curve && !o.bind[0])
+		ret = fh_err_set(err, FH_EINVAL,
+				 "--curve says how workers dial in: it needs "
+				 "--bind");
 	if (ret == 0)
 		*ret_options = o;
 	return ret;

@@ -17,6 +17,7 @@
 
 #include "agent/agent.h"
 #include "app/env.h"
+#include "app/key_file.h"
 #include "app/process.h"
 #include "transport/zeromq.h"
 
@@ -124,6 +125,13 @@ static int make_events(struct worker *w)
 	return event_add(w->on_term, NULL) || event_add(w->on_int, NULL) ? FH_ENOMEM : 0;
 }
 
+static int read_key(const struct worker_options *o, struct zmq_key *ret_key, struct fh_err *err)
+{
+	process_holds_secrets();
+	memcpy(ret_key->server_key, o->server_key, CURVE_KEY_SIZE);
+	return key_file_read(o->key_file, &ret_key->own, err);
+}
+
 static int dial(struct worker *w, struct fh_err *err)
 {
 	char text[URL_TEXT_MAX], *rest = text, *url;
@@ -137,7 +145,14 @@ static int dial(struct worker *w, struct fh_err *err)
 			return fh_err_set(err, FH_EINVAL, "more than %d addresses", URLS_MAX);
 		urls[count++] = url;
 	}
-	return transport_zmq_connect(w->base, urls, count, NULL, env_random, NULL, &w->transport, err);
+	struct zmq_key key;
+	bool has_key = w->options->key_file != NULL;
+	int ret = has_key ? read_key(w->options, &key, err) : 0;
+	if (ret == 0)
+		ret = transport_zmq_connect(w->base, urls, count, has_key ? &key : NULL, env_random,
+					    NULL, &w->transport, err);
+	explicit_bzero(&key, sizeof key);
+	return ret;
 }
 
 static int start_agent(struct worker *w, struct fh_err *err)

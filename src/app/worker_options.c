@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "app/options.h"
+#include "transport/curve.h"
 
 static int set_mode(void *options, const char *flag, const char *value, struct fh_err *err)
 {
@@ -41,6 +42,21 @@ static int set_label(void *options, const char *flag, const char *value, struct 
 	return 0;
 }
 
+static int set_server_key(void *options, const char *flag, const char *value, struct fh_err *err)
+{
+	struct worker_options *o = options;
+	if (!curve_is_key(value))
+		return flag_bad(err, flag, value, "a key: 40 characters, in quotes");
+	o->server_key = value;
+	return 0;
+}
+
+static int set_key_file(void *options, const char *flag, const char *value, struct fh_err *err)
+{
+	struct worker_options *o = options;
+	return flag_text(flag, value, "a file", &o->key_file, err);
+}
+
 /* The transport reads them. */
 static int set_urls(void *options, const char *operand, const char *value, struct fh_err *err)
 {
@@ -49,10 +65,9 @@ static int set_urls(void *options, const char *operand, const char *value, struc
 }
 
 static const struct flag flags[] = {
-	{ "-m", "pull|push|auto", set_mode },
-	{ "-w", "N|auto", set_slots },
-	{ "--label", "NAME=VALUE", set_label },
-	POOL_FLAGS,
+	{ "-m", "pull|push|auto", set_mode },	{ "-w", "N|auto", set_slots },
+	{ "--label", "NAME=VALUE", set_label }, { "--server-key", "KEY", set_server_key },
+	{ "--key-file", "FILE", set_key_file }, POOL_FLAGS,
 };
 
 const char *worker_options_help(void)
@@ -62,6 +77,7 @@ const char *worker_options_help(void)
 	       "\n"
 	       "  farhand worker tcp://127.0.0.1:5555\n"
 	       "  farhand worker -m pull -w 4 --label gpu=1 127.0.0.1:5555\n"
+	       "  farhand worker --server-key 'KEY' --key-file lab7.key server.example:5555\n"
 	       "\n"
 	       "  URL                    where a dispatcher listens (its --bind): tcp://HOST:PORT "
 	       "or\n"
@@ -74,6 +90,10 @@ const char *worker_options_help(void)
 	       "the\n"
 	       "                         cores)\n"
 	       "  --label NAME=VALUE     something that tasks can ask for; may be repeated\n"
+	       "  --server-key KEY       the public key of the dispatcher; needed beyond loopback\n"
+	       "  --key-file FILE        this worker's own key: farhand worker-key new, on the "
+	       "server,\n"
+	       "                         makes it and says what to do\n"
 	       "  --python EXE           Python (default $FARHAND_PYTHON, else python3 on the "
 	       "PATH);\n"
 	       "                         3.9 or newer\n"
@@ -101,6 +121,10 @@ int worker_options_parse(struct worker_options *ret_options, int argc, char **ar
 	struct worker_options o = { .mode = WIRE_PUSH };
 	pool_options_init(&o.pool);
 	int ret = command_parse(&command, &o, argc, argv, ret_help, err);
+	if (ret == 0 && !*ret_help && !o.server_key != !o.key_file)
+		ret = fh_err_set(err, FH_EINVAL, "%s is given without %s",
+				 o.key_file ? "--key-file" : "--server-key",
+				 o.key_file ? "--server-key" : "--key-file");
 	if (ret == 0)
 		*ret_options = o;
 	return ret;

@@ -42,7 +42,7 @@ static int check_owner(int dir_fd, struct fh_err *err)
 	return 0;
 }
 
-static int open_folder(const char *dir, int *ret_fd, struct fh_err *err)
+int folder_open(const char *dir, int *ret_fd, struct fh_err *err)
 {
 	bool made = mkdir(dir, 0700) == 0;
 	if (!made && errno != EEXIST)
@@ -84,7 +84,7 @@ static int write_pid(int lock_fd, struct fh_err *err)
 int folder_lock(const char *dir, int *ret_lock_fd, struct fh_err *err)
 {
 	int dir_fd = -1;
-	int ret = open_folder(dir, &dir_fd, err);
+	int ret = folder_open(dir, &dir_fd, err);
 	if (ret)
 		return ret;
 	int fd = openat(dir_fd, "farhand.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -202,6 +202,36 @@ static void what_does_not_fit_a_worker_is_named(void **state)
 	}
 }
 
+#define KEY "0123456789abcdefghijABCDEFGHIJ.:+=^!/*?&"
+
+static void keys_come_in_pairs(void **state)
+{
+	(void)state;
+	struct worker_options w;
+	struct serve_options s;
+	struct fh_err err;
+	assert_int_equal(parse_worker(&w, &err, "a:1"), 0);
+	assert_null(w.server_key);
+	assert_int_equal(parse_worker(&w, &err, "--server-key", KEY, "--key-file", "f", "a:1"), 0);
+	assert_string_equal(w.server_key, KEY);
+	assert_string_equal(w.key_file, "f");
+	assert_int_equal(parse_worker(&w, &err, "--server-key", KEY, "a:1"), FH_EINVAL);
+	assert_string_equal(err.text, "--server-key is given without --key-file");
+	assert_int_equal(parse_worker(&w, &err, "--key-file", "f", "a:1"), FH_EINVAL);
+	assert_string_equal(err.text, "--key-file is given without --server-key");
+	assert_int_equal(parse_worker(&w, &err, "--server-key", KEY "x", "a:1"), FH_EINVAL);
+	assert_non_null(strstr(err.text, "is not a key: 40 characters"));
+
+	assert_int_equal(parse(&s, &err, "--bind=h:1", NULL), 0);
+	assert_false(s.curve);
+	assert_int_equal(parse(&s, &err, "--bind=h:1", "--curve"), 0);
+	assert_true(s.curve);
+	assert_int_equal(parse(&s, &err, "--curve", NULL), FH_EINVAL);
+	assert_non_null(strstr(err.text, "it needs --bind"));
+	assert_int_equal(parse(&s, &err, "--bind=h:1", "--curve=yes"), FH_EINVAL);
+	assert_string_equal(err.text, "--curve takes no value");
+}
+
 static void labels_have_an_end(void **state)
 {
 	(void)state;
@@ -227,6 +257,7 @@ int main(void)
 		cmocka_unit_test(a_worker_has_defaults_but_for_its_dispatcher),
 		cmocka_unit_test(a_worker_s_flags_stand_on_both_sides_of_its_url),
 		cmocka_unit_test(what_does_not_fit_a_worker_is_named),
+		cmocka_unit_test(keys_come_in_pairs),
 		cmocka_unit_test(labels_have_an_end),
 	};
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
