@@ -78,7 +78,7 @@ struct wire_refs host_in_flight(const struct host *h)
 static void send_heartbeat(struct host *h)
 {
 	struct wire_msg m = { .type = WIRE_HEARTBEAT,
-			      .heartbeat = { .received = session_received(h->session),
+			      .heartbeat = { .assigns = session_received(h->session),
 					     .in_flight = host_in_flight(h) } };
 	host_transmit(h, &m);
 }

@@ -32,7 +32,7 @@ static struct net_knobs net_draw(struct rng *r)
 {
 	static const uint32_t delays_us[] = { 1, 200, 5000, 50000, 400000 };
 	struct net_knobs n = { .delay_us = delays_us[rng_below(r, 5)] };
-	bool lossy = rng_chance(r, 0);
+	bool lossy = rng_chance(r, 500);
 	n.lose = lossy ? rate(r, 100) : 0;
 	n.repeat = lossy ? rate(r, 100) : 0;
 	n.overtake = lossy ? rate(r, 200) : 0;

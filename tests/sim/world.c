@@ -211,6 +211,8 @@ static int64_t next_us(const struct world *w)
 	int64_t at = dispatcher_due(w) ? w->now_us : dispatch_next_us(w->dispatch);
 	int64_t clients = clients_next_us(w->clients);
 	at = clients < at ? clients : at;
+	if (tap_waiting(w->tap) > 0 && w->stalled_until_us < at)
+		at = w->stalled_until_us;
 	int64_t hub = hub_next_us(w->hub);
 	at = hub < at ? hub : at;
 	for (uint32_t i = 0; i < w->knobs.hosts; i++) {
