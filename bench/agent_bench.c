@@ -59,6 +59,7 @@ static void assign_more(struct bench *b)
 		say(b, (struct wire_msg){ .type = WIRE_ASSIGN,
 					  .assign = { .task = id_of(b->sent),
 						      .token = { 1, 1 },
+						      .number = b->sent,
 						      .function = id_of(0),
 						      .payload = blob_ref(b->args),
 						      .ahead = true } });

@@ -198,7 +198,7 @@ static int in_flight(struct agent *a, struct wire_refs *ret_refs)
 static void send_heartbeat(struct agent *a)
 {
 	struct wire_msg m = { .type = WIRE_HEARTBEAT,
-			      .heartbeat = { .received = session_received(a->session) } };
+			      .heartbeat = { .assigns = session_received(a->session) } };
 	if (in_flight(a, &m.heartbeat.in_flight) == 0)
 		transmit(a, &m);
 }

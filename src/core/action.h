@@ -61,8 +61,9 @@ struct core_action {
 			enum task_reason reason;
 			bool by_worker;
 		} persist;
-		struct {	    /* ASSIGN */
-			bool ahead; /* handed ahead: may wait behind another in a child */
+		struct {		 /* ASSIGN */
+			bool ahead;	 /* handed ahead: may wait behind another in a child */
+			uint64_t number; /* of those that were sent over the session's connection */
 		} assign;
 	};
 };

@@ -24,7 +24,9 @@ static void send(struct core *c, struct task *t)
 	struct session *s = worker_session(c, t->session);
 	t->sent_no = ++s->sent;
 	t->beat = s->beat;
-	action_add_task(c, CORE_DO_ASSIGN, t)->assign.ahead = t->ahead;
+	struct core_action *a = action_add_task(c, CORE_DO_ASSIGN, t);
+	a->assign.ahead = t->ahead;
+	a->assign.number = t->sent_no;
 }
 
 void attempt_assign(struct core *c, struct task *t, const struct session *s, bool ahead)

@@ -108,6 +108,7 @@ struct session {
 	struct door *door;
 	bool connected;
 	uint64_t peer;			       /* while connected */
+	uint64_t sent;			       /* ASSIGNs over this connection */
 	char key_name[TRANSPORT_NAME_MAX + 1]; /* of the worker's key; empty: it has none */
 	struct wire_hello hello;	       /* without the list of what it held */
 	int64_t connected_ms;		       /* wall clock of its first HELLO */

@@ -54,6 +54,7 @@ static void assign(struct dispatch *d, const struct core_action *a)
 		.assign = {
 			.task = a->id,
 			.token = a->token,
+			.number = a->assign.number,
 			.function = t->rec.function_id,
 			.payload = blob_ref(t->rec.payload),
 			.timeout_ms = t->rec.options.timeout_ms,
@@ -65,6 +66,7 @@ static void assign(struct dispatch *d, const struct core_action *a)
 		m.assign.retry_classes = fh_strdup(t->rec.options.retry_classes);
 		FH_ASSERT(m.assign.retry_classes != NULL);
 	}
+	d->sessions[a->session].sent = a->assign.number;
 	session_send(d, a->session, &m);
 }
 
@@ -161,9 +163,9 @@ static void function_get(struct dispatch *d, uint32_t session, struct fh_id id)
 
 static void heartbeat(struct dispatch *d, struct session *s, const struct wire_heartbeat *h)
 {
-	struct wire_msg m = { .type = WIRE_HEARTBEAT };
+	struct wire_msg m = { .type = WIRE_HEARTBEAT, .heartbeat.assigns = s->sent };
 	session_send(d, session_number(d, s), &m);
-	session_held(d, s, &h->in_flight, h->received, false);
+	session_held(d, s, &h->in_flight, h->assigns, false);
 }
 
 /* It takes no more, as if it had been ordered so. */

@@ -28,6 +28,7 @@
 #define WIRE_FIELDS_ASSIGN(F)         \
 	F(id, assign.task)            \
 	F(token, assign.token)        \
+	F(u64, assign.number)         \
 	F(id, assign.function)        \
 	F(u32, assign.timeout_ms)     \
 	F(u64, assign.mem_bytes)      \
@@ -63,7 +64,7 @@
 	F(blob, result.result.err)           \
 	F(blob, result.result.value)
 
-#define WIRE_FIELDS_HEARTBEAT(F) F(u64, heartbeat.received) F(refs, heartbeat.in_flight)
+#define WIRE_FIELDS_HEARTBEAT(F) F(u64, heartbeat.assigns) F(refs, heartbeat.in_flight)
 #define WIRE_FIELDS_DRAIN(F)	 F(how, drain.how)
 #define WIRE_FIELDS_BYE(F)	 F(why, bye.why) F(text, bye.text)
 

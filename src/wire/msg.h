@@ -97,6 +97,7 @@ struct wire_credit {
 struct wire_assign {
 	struct fh_id task;
 	struct task_token token;
+	uint64_t number; /* of the ASSIGNs over this connection; the first one is 1 */
 	struct fh_id function;
 	struct blob *payload;
 	uint32_t timeout_ms; /* 0: none */
@@ -125,7 +126,9 @@ struct wire_result {
 };
 
 struct wire_heartbeat {
-	uint64_t received; /* ASSIGNs of this session: those up to here need no waiting for */
+	/* From a worker: the number of the last ASSIGN that it has got; those up to here need no
+	 * waiting for. From a dispatcher: of the last one that it has sent. */
+	uint64_t assigns;
 	struct wire_refs in_flight; /* from a dispatcher: empty */
 };
 

@@ -177,6 +177,7 @@ uint64_t session_hash(const struct session *s)
 {
 	uint64_t h = mix(s->link, s->serial);
 	h = mix(mix(h, s->received), s->granted);
+	h = mix(mix(h, s->awaited), s->awaited_beats);
 	h = mix(mix(h, (uint64_t)s->next_us), s->stats.draining + 2u * s->stats.staying);
 	h = mix(mix(h, (uint64_t)s->heard_us), (uint64_t)s->paused_us);
 	h = mix(mix(h, (uint64_t)s->silence_us), s->dropping + 2u * s->fencing);

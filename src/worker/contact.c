@@ -85,6 +85,7 @@ bool session_welcome(struct session *s, const struct wire_welcome *m)
 	int64_t silence_us = (int64_t)m->silence_ms * 1000;
 	s->link = LINK_WELCOMED;
 	s->received = s->granted = 0;
+	s->awaited_beats = 0;
 	s->stats.staying = false;
 	s->silence_us = silence_us / 4 * 3;
 	s->beat_us = SESSION_HEARTBEAT_US;
@@ -117,6 +118,22 @@ static void reconnect(struct session *s, enum session_reconnect_why why)
 bool session_is_drained(const struct session *s)
 {
 	return s->stats.draining && session_jobs_held(s) == 0;
+}
+
+/* A large payload may take its time on a slow line. But what was lost, which happens only inside a
+ * connection that loses messages, must not cost credit for ever. */
+void session_heartbeat(struct session *s, const struct wire_heartbeat *m)
+{
+	uint64_t sent = m->assigns < s->granted ? m->assigns : s->granted;
+	if (sent <= s->received) {
+		s->awaited_beats = 0;
+	} else if (s->awaited_beats == 0 || s->awaited != s->received) {
+		s->awaited = s->received;
+		s->awaited_beats = 1;
+	} else if (++s->awaited_beats == SESSION_AWAITED_BEATS) {
+		s->received = sent;
+		s->awaited_beats = 0;
+	}
 }
 
 bool session_drain(struct session *s, const struct wire_drain *m)

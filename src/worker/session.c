@@ -105,10 +105,11 @@ static void grant(struct session *s)
 static bool assign(struct session *s, const struct wire_assign *m)
 {
 	struct wire_ref ref = { m->task, m->token };
-	struct session_job *known = session_job_find(s, &ref);
-	if (known)
-		return false; /* it runs once; its result is said again by its own timer */
-	if (s->received >= s->granted) {
+	/* It runs once. One that a later one has overtaken counts as lost: the dispatcher has been
+	 * told that it would have come. */
+	if (m->number <= s->received || session_job_find(s, &ref))
+		return false;
+	if (m->number > s->granted) {
 		struct session_action *a = session_emit(s, SESSION_DO_SEND_RESULT);
 		a->ref = ref;
 		a->state = TASK_FAILED;
@@ -116,7 +117,7 @@ static bool assign(struct session *s, const struct wire_assign *m)
 		s->stats.refused++;
 		return true;
 	}
-	s->received++;
+	s->received = m->number;
 	s->stats.assigned++;
 	struct session_job *j = session_job_add(s, m);
 	session_emit(s, SESSION_DO_KEEP_ASSIGN)->job = j->number;
@@ -170,6 +171,7 @@ static bool understood(struct session *s, const struct wire_msg *m)
 	session_heard(s);
 	switch (m->type) {
 	case WIRE_HEARTBEAT:
+		session_heartbeat(s, &m->heartbeat);
 		return true;
 	case WIRE_ASSIGN:
 		return assign(s, &m->assign);

@@ -66,6 +66,9 @@ enum {
 	SESSION_HEARTBEAT_US = 1000000,
 	/* A HELLO that is not answered for so long was said to nobody: another connection. */
 	SESSION_GREET_US = 5000000,
+	/* Answers to heartbeats that say that an ASSIGN is on its way, while none comes: then it
+	 * was lost, with those before it. The dispatcher waits for it as long. */
+	SESSION_AWAITED_BEATS = 30,
 	/* FUNCTION_GET and RESULT are said again after this time without an answer; RESULT twice as
 	 * late each time, SESSION_RESEND_LEVELS - 1 times. Generous: a transport that loses nothing
 	 * never needs it. */
@@ -130,7 +133,7 @@ static inline uint32_t session_job_index(uint64_t job)
  * because nobody waits for them, do not count. */
 uint32_t session_in_flight(const struct session *s, struct wire_ref *ret_refs, uint32_t max);
 
-/* How many ASSIGNs it has taken since the last WELCOME. */
+/* The number of the last ASSIGN since the last WELCOME, or 0. */
 uint64_t session_received(const struct session *s);
 
 void session_stats(const struct session *s, struct session_stats *ret_stats);

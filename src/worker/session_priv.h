@@ -114,7 +114,9 @@ struct session {
 	uint64_t result_bytes;			   /* of all that are DONE */
 
 	/* Credit, of this session with the dispatcher */
-	uint64_t received, granted;
+	uint64_t received, granted; /* the number of the last ASSIGN; how many may come in all */
+	uint64_t awaited;	    /* `received` when one was found to be on its way */
+	uint32_t awaited_beats;	    /* answers since then that said so, and nothing came */
 
 	/* Slots (slot.c) */
 	struct session_slot *slots;
@@ -160,6 +162,9 @@ bool session_bye(struct session *s, const struct wire_bye *m);
 
 /* The owner wants it to end. */
 void session_drain_by_owner(struct session *s);
+
+/* The dispatcher's answer: how many ASSIGNs it has sent. */
+void session_heartbeat(struct session *s, const struct wire_heartbeat *m);
 
 /* Something came from the dispatcher. */
 void session_heard(struct session *s);

@@ -4,6 +4,7 @@
 
 #include "dispatch/dispatch.h"
 #include "host.h"
+#include "hub.h"
 #include "oracle.h"
 #include "script.h"
 #include "world.h"
@@ -12,12 +13,12 @@
 static void forge(struct world *w)
 {
 	struct wire_ref ref;
-	uint64_t peer;
+	uint64_t number;
 	bool current;
 	struct host *h = w->hosts[rng_below(&w->rng, w->knobs.hosts)];
-	if (!host_peer(h) || !oracle_any_token(w->oracle, &ref, &peer, &current))
+	if (!host_peer(h) || !oracle_any_token(w->oracle, &ref, &number, &current))
 		return;
-	if (host_holds(h, &ref) || (current && peer == host_peer(h)))
+	if (host_holds(h, &ref) || (current && number == host_number(h)))
 		return;
 	struct wire_msg m = { .type = WIRE_STARTED, .ref = ref };
 	if (rng_chance(&w->rng, 800)) {
@@ -27,7 +28,7 @@ static void forge(struct world *w)
 		m.result.result.state = TASK_COMPLETED;
 		m.result.result.value = script_value_blob(rng_next(&w->rng));
 	}
-	host_forge(h, &m);
+	host_transmit(h, &m);
 }
 
 static void jump_wall(struct world *w)
@@ -74,8 +75,20 @@ void faults_draw(struct world *w)
 		world_note(w, "host %u dies", i);
 		world_replace_host(w, i);
 	}
-	if (fault(w, k->link_cut))
+	if (fault(w, k->host_hang)) {
+		bool whole = fault(w, 500);
+		world_note(w, "host %u hangs%s", i, whole ? ", all of its machine" : "");
+		host_hang(w->hosts[i], rng_skewed(&w->rng, 15000000), whole);
+	}
+	if (fault(w, k->net.link) && fault(w, 500))
 		host_cut(w->hosts[i]);
+	else if (fault(w, k->net.link))
+		hub_break(w->hub, i);
+	if (fault(w, k->net.cut)) {
+		enum hub_way way = fault(w, 500) ? HUB_UP : HUB_DOWN;
+		world_note(w, "nothing passes %s host %u", way == HUB_UP ? "from" : "to", i);
+		hub_cut(w->hub, i, way, w->now_us + rng_skewed(&w->rng, k->net.cut_max_us));
+	}
 	if (fault(w, k->forge))
 		forge(w);
 	if (fault(w, k->stall))

@@ -26,20 +26,30 @@ bool host_run(struct host *h);
 /* When something is due; INT64_MAX: never. */
 int64_t host_next_us(const struct host *h);
 
-/* The peer number of its link; 0: not connected. */
+/* It, or (`whole`) all of its machine, does nothing for a while. */
+void host_hang(struct host *h, int64_t for_us, bool whole);
+
+/* What it ran has killed it: all of it is gone. */
+bool host_is_dead(const struct host *h);
+
 /* Whether its session has this task under this token. */
 bool host_holds(const struct host *h, const struct wire_ref *ref);
 
+/* The number of its link; 0: not connected. */
 uint64_t host_peer(const struct host *h);
+/* The number of its process. */
+uint64_t host_number(const struct host *h);
 
 /* Sends a message that its session knows nothing of. */
-void host_forge(struct host *h, struct wire_msg *own_msg);
+void host_transmit(struct host *h, struct wire_msg *own_msg);
 
 /* It was told to drain, holds nothing any more, and would end now. */
 bool host_has_drained(const struct host *h);
 
 uint64_t host_hash(const struct host *h);
 
+/* It has a session, holds nothing, has all its slots and its credit. */
+bool host_is_at_rest(const struct host *h);
 /* Ends the process if anything is held though nothing is to be done. */
 void host_check_rest(const struct host *h);
 

@@ -17,7 +17,7 @@ static struct core_limits limits_draw(struct rng *r)
 	l.lane_max = rng_range(r, 2, 16);
 	l.lane_bytes_max = rng_chance(r, 300) ? 500 : 100000;
 	l.lanes_max = rng_range(r, 1, 2);
-	l.sessions_max = 64;
+	l.sessions_max = rng_range(r, 16, 64);
 	l.live_max = rng_chance(r, 500) ? rng_range(r, 8, 40) : 100000;
 	l.live_bytes_max = rng_chance(r, 200) ? 4000 : 1000000;
 	l.ahead_per_slot = rng_chance(r, 500) ? 32 : rng_range(r, 1, 4);
@@ -27,14 +27,45 @@ static struct core_limits limits_draw(struct rng *r)
 	return l;
 }
 
+/* Half of the networks do what real ones promise. */
+static struct net_knobs net_draw(struct rng *r)
+{
+	static const uint32_t delays_us[] = { 1, 200, 5000, 50000, 400000 };
+	struct net_knobs n = { .delay_us = delays_us[rng_below(r, 5)] };
+	bool lossy = rng_chance(r, 500);
+	n.lose = lossy ? rate(r, 100) : 0;
+	n.repeat = lossy ? rate(r, 100) : 0;
+	n.overtake = lossy ? rate(r, 200) : 0;
+	n.full = rate(r, 4);
+	n.unnoticed = rate(r, 600);
+	n.cut = rate(r, 8);
+	n.link = rate(r, 10);
+	n.cut_max_us = rng_chance(r, 500) ? 8000000 : 500000;
+	n.shut_max_us = rng_chance(r, 500) ? 6000000 : 200000;
+	return n;
+}
+
+static void hosts_draw(struct rng *r, struct knobs *k)
+{
+	uint32_t pull = rng_below(r, 3); /* none, some, all */
+	k->hosts = k->local ? 1 : rng_range(r, 1, HOSTS_MAX);
+	for (uint32_t i = 0; i < k->hosts; i++)
+		k->host[i] = (struct host_knobs){
+			.slots = rng_range(r, 1, HOST_SLOTS_MAX),
+			.eager = rng_range(r, 10, 100),
+			.pull = !k->local && rng_chance(r, pull * 500),
+		};
+}
+
 struct knobs knobs_draw(struct rng *r)
 {
 	struct knobs k = { .limits = limits_draw(r) };
 	k.cache_bytes = rng_chance(r, 500) ? 200 : 0;
 	k.call_functions = rng_chance(r, 300) ? rng_range(r, 1, 4) : 0;
 	k.local = rng_chance(r, 500);
-	k.hosts = k.local ? 1 : rng_range(r, 1, HOSTS_MAX);
-	k.slots = rng_range(r, 1, HOST_SLOTS_MAX);
+	hosts_draw(r, &k);
+	if (!k.local)
+		k.net = net_draw(r);
 
 	k.submissions = rng_range(r, 10, 100);
 	k.batch_max = rng_chance(r, 300) ? 24 : rng_range(r, 1, 8);
@@ -56,7 +87,7 @@ struct knobs knobs_draw(struct rng *r)
 	k.crash = rate(r, 12);
 	k.stop = rate(r, 5);
 	k.host_crash = k.local ? 0 : rate(r, 10);
-	k.link_cut = k.local ? 0 : rate(r, 10);
+	k.host_hang = k.local ? 0 : rate(r, 8);
 	k.forge = rate(r, 60);
 	k.stall = rate(r, 20);
 	k.pause = rate(r, 5);
@@ -67,7 +98,6 @@ struct knobs knobs_draw(struct rng *r)
 
 	k.commit_eager = rng_range(r, 5, 100);
 	k.run_eager = rng_range(r, 20, 100);
-	k.host_eager = rng_range(r, 10, 100);
 	k.client_eager = rng_range(r, 5, 60);
 	k.turns = rng_range(r, 500, 6000);
 	return k;
@@ -81,19 +111,28 @@ void knobs_print(const struct knobs *k)
 	       (unsigned long long)k->limits.lane_bytes_max, (unsigned long long)k->limits.live_max,
 	       (unsigned long long)k->limits.live_bytes_max, k->limits.ahead_per_slot,
 	       k->limits.alone_after, k->limits.strikes_max);
-	printf("%s, %u hosts with %u slots; %u submissions of up to %u, %u calls at once with %u "
-	       "functions (%u held), runs up to %u us\n",
-	       k->local ? "local" : "network", k->hosts, k->slots, k->submissions, k->batch_max,
-	       k->calls_max, k->functions, k->call_functions, k->run_max_us);
+	printf("%u submissions of up to %u, %u calls at once with %u functions (%u held), runs up "
+	       "to %u us\n",
+	       k->submissions, k->batch_max, k->calls_max, k->functions, k->call_functions,
+	       k->run_max_us);
+	for (uint32_t i = 0; i < k->hosts; i++)
+		printf("host %u: %s, %u slots, eager %u\n", i,
+		       k->local		 ? "local"
+		       : k->host[i].pull ? "pull"
+					 : "push",
+		       k->host[i].slots, k->host[i].eager);
+	printf("network: delay %u us, lose %u, repeat %u, overtake %u, full %u, unnoticed %u, cut "
+	       "%u (%u us), link %u, shut %u us\n",
+	       k->net.delay_us, k->net.lose, k->net.repeat, k->net.overtake, k->net.full,
+	       k->net.unnoticed, k->net.cut, k->net.cut_max_us, k->net.link, k->net.shut_max_us);
 	printf("in a thousand: trouble %u, delayed %u, expiring %u, retried %u, once %u, limited "
 	       "%u, "
 	       "urgent %u, keyed %u, doomed %u\n",
 	       k->trouble, k->delayed, k->expiring, k->retried, k->once, k->limited, k->urgent,
 	       k->keyed, k->doomed);
-	printf("faults: crash %u, stop %u, host %u, link %u, forge %u, stall %u, pause %u, wall "
-	       "%u%s, starved %u; "
-	       "eager: commit %u, run %u, host %u, client %u; %u turns\n",
-	       k->crash, k->stop, k->host_crash, k->link_cut, k->forge, k->stall, k->pause,
+	printf("faults: crash %u, stop %u, host %u, hang %u, forge %u, stall %u, pause %u, wall "
+	       "%u%s, starved %u; eager: commit %u, run %u, client %u; %u turns\n",
+	       k->crash, k->stop, k->host_crash, k->host_hang, k->forge, k->stall, k->pause,
 	       k->wall_jump, k->far ? " (far)" : "", k->starved, k->commit_eager, k->run_eager,
-	       k->host_eager, k->client_eager, k->turns);
+	       k->client_eager, k->turns);
 }

@@ -9,14 +9,31 @@
 #include "core/limits.h"
 #include "rng.h"
 
-enum { HOSTS_MAX = 3, HOST_SLOTS_MAX = 4, FUNCTIONS = 24 };
+enum { HOSTS_MAX = 4, HOST_SLOTS_MAX = 4, FUNCTIONS = 24 };
+
+/* Of a thousand, unless it is said otherwise. */
+struct net_knobs {
+	uint32_t delay_us;		  /* at most, of a message that overtakes no other */
+	uint32_t lose, repeat, overtake;  /* of messages: no real transport does it */
+	uint32_t full;			  /* of messages: their queue takes no more */
+	uint32_t unnoticed;		  /* of ends that were given up */
+	uint32_t cut, link;		  /* of turns: one way is down; a link breaks */
+	uint32_t cut_max_us, shut_max_us; /* for how long; after a crash of the dispatcher */
+};
+
+struct host_knobs {
+	uint32_t slots, eager;
+	bool pull;
+};
 
 struct knobs {
 	struct core_limits limits;
 	uint32_t cache_bytes;
 	uint32_t call_functions; /* that calls may hold at once */
 	bool local;		 /* one host, in the dispatcher's process: it dies with it */
-	uint32_t hosts, slots;
+	uint32_t hosts;
+	struct host_knobs host[HOSTS_MAX];
+	struct net_knobs net;
 
 	/* Load */
 	uint32_t submissions; /* in all */
@@ -28,11 +45,11 @@ struct knobs {
 		doomed; /* of a thousand tasks */
 
 	/* Faults, of a thousand turns of the world */
-	uint32_t crash, stop, host_crash, link_cut, forge, stall, pause, wall_jump;
+	uint32_t crash, stop, host_crash, host_hang, forge, stall, pause, wall_jump;
 	bool far;	  /* the wall clock jumps by years */
 	uint32_t starved; /* of a thousand calls that can be told that there is no memory */
 	/* How eager each part is to do its next piece, 1..100 */
-	uint32_t commit_eager, run_eager, host_eager, client_eager;
+	uint32_t commit_eager, run_eager, client_eager;
 	uint32_t turns; /* of the phase with faults */
 };
 

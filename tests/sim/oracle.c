@@ -1,4 +1,4 @@
-/* What the oracle knows, and its boundary with workers. */
+/* What the oracle knows. */
 #include "oracle.h"
 
 #include <stdio.h>
@@ -119,7 +119,7 @@ struct group_model *oracle_any_group(const struct oracle *o)
 				   : NULL;
 }
 
-bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t *ret_peer,
+bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t *ret_number,
 		      bool *ret_current)
 {
 	if (o->count == 0)
@@ -129,7 +129,7 @@ bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t
 		return false;
 	uint32_t i = rng_below(&o->w->rng, s->token_count);
 	*ret_ref = (struct wire_ref){ s->id, s->tokens[i] };
-	*ret_peer = s->peers[i];
+	*ret_number = s->numbers[i];
 	*ret_current = i == s->token_count - 1;
 	return true;
 }
@@ -138,87 +138,4 @@ uint64_t oracle_count(const struct oracle *o)
 {
 	return o->live + o->finals[TASK_COMPLETED] + o->finals[TASK_FAILED] +
 	       o->finals[TASK_CANCELLED];
-}
-
-/* ---- workers ---- */
-
-static bool expired(const struct oracle *o, const struct subject *s)
-{
-	int64_t at = s->wish->options.expires_at_ms;
-	return at && at <= world_wall_most_ms(o->w);
-}
-
-/* First dispatch inside a lane is in order, as far as it can be known from outside: a task that was
- * accepted before another one of its priority was even asked for is not passed by it. Tasks that
- * wait for their time, or whose start is recorded first, have no such promise. */
-static void check_order(struct oracle *o, const struct subject *s)
-{
-	if (s->wish->options.not_before_ms || s->wish->options.at_most_once || s->tally.failures)
-		return;
-	for (uint32_t i = 0; i < o->told_count; i++) {
-		const struct subject *e = o->told[i];
-		if (e->final || e->token_count || e->cancel_asked || expired(o, e) ||
-		    e->wish->options.not_before_ms || e->wish->options.at_most_once ||
-		    e->wish->options.priority != s->wish->options.priority)
-			continue;
-		MUST(o->w, e->told_at > s->asked_at || fh_id_compare(e->id, s->id) > 0,
-		     "%s was sent before %s, which was accepted before it was asked for",
-		     subject_name(s), subject_name(e));
-	}
-}
-
-void oracle_assigned(struct oracle *o, uint64_t peer, const struct wire_assign *a)
-{
-	struct world *w = o->w;
-	struct subject *s = oracle_find(o, a->task);
-	MUST(w, s && s->durable, "an ASSIGN for a task that is not durable");
-	const struct task_options *opt = &s->wish->options;
-	MUST(w, !s->final, "%s was sent though it is final", subject_name(s));
-	MUST(w, a->token.generation == o->generation, "%s was sent under generation %u of %u",
-	     subject_name(s), a->token.generation, o->generation);
-	for (uint32_t i = 0; i < s->token_count; i++)
-		MUST(w, !task_token_equal(s->tokens[i], a->token),
-		     "%s: token (%u, %u) was issued twice", subject_name(s), a->token.attempt,
-		     a->token.generation);
-	MUST(w, !opt->at_most_once || (s->token_count == 0 && s->started_once),
-	     "%s may run at most once, and is sent %s", subject_name(s),
-	     s->token_count ? "again" : "before its start is durable");
-	MUST(w, a->token.attempt == s->tally.attempt + !opt->at_most_once,
-	     "%s: attempt %u is sent after attempt %u", subject_name(s), a->token.attempt,
-	     s->tally.attempt);
-	MUST(w, s->due_ms <= world_wall_most_ms(w), "%s was sent before its time", subject_name(s));
-	struct script script = script_of(a->payload);
-	MUST(w, script.salt == s->wish->script.salt && a->timeout_ms == opt->timeout_ms,
-	     "%s was sent with something else's payload or limit", subject_name(s));
-	if (s->token_count == 0)
-		check_order(o, s);
-	MUST(w, s->token_count < TOKENS_MAX, "%s was sent %u times", subject_name(s), TOKENS_MAX);
-	s->peers[s->token_count] = peer;
-	s->tokens[s->token_count++] = a->token;
-}
-
-static bool *begun(struct subject *s, struct task_token token)
-{
-	for (uint32_t i = 0; i < s->token_count; i++)
-		if (task_token_equal(s->tokens[i], token))
-			return &s->begun[i];
-	return NULL;
-}
-
-void oracle_begun(struct oracle *o, struct fh_id task, struct task_token token)
-{
-	struct subject *s = oracle_find(o, task);
-	bool *mark = s ? begun(s, token) : NULL;
-	MUST(o->w, mark != NULL, "a child runs an attempt that was never sent");
-	*mark = true;
-}
-
-bool oracle_has_begun(const struct oracle *o, struct subject *s, uint32_t attempt)
-{
-	(void)o;
-	/* Under a token of this generation, or under an older one that was adopted. */
-	for (uint32_t i = 0; i < s->token_count; i++)
-		if (s->tokens[i].attempt == attempt && s->begun[i])
-			return true;
-	return false;
 }

@@ -47,7 +47,7 @@ struct subject *oracle_any_told(const struct oracle *o);
 struct subject *oracle_any_doomed(struct oracle *o);
 struct group_model *oracle_any_group(const struct oracle *o);
 /* An attempt that was sent some time: false if there is none. */
-bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t *ret_peer,
+bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t *ret_number,
 		      bool *ret_current);
 
 /* -- the store: asked; committed together, not yet told; then everything is told */
@@ -56,9 +56,11 @@ void oracle_commit(struct oracle *o, struct store_op *const *ops, size_t count);
 void oracle_delivered(struct oracle *o);
 void oracle_start(struct oracle *o, const struct store_recovery *r);
 
-/* -- workers */
-void oracle_assigned(struct oracle *o, uint64_t peer, const struct wire_assign *a);
-void oracle_begun(struct oracle *o, struct fh_id task, struct task_token token);
+/* -- workers, each process of a host by its number: what the dispatcher says to it, 0: to nobody;
+ * what it hears of it; and a child of it begins to run */
+void oracle_said(struct oracle *o, uint64_t number, const struct wire_msg *m);
+void oracle_heard(struct oracle *o, uint64_t number, const struct wire_msg *m);
+void oracle_begun(struct oracle *o, uint64_t number, struct fh_id task, struct task_token token);
 
 /* Reads everything back from the store and compares; nothing waits there. */
 void oracle_audit(struct oracle *o);

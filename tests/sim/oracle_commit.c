@@ -103,12 +103,23 @@ static bool goes_on(const struct subject *s, enum task_reason reason, bool match
 	return !opt->at_most_once && failures <= opt->retries && (opt->retry_on & bit);
 }
 
-/* The attempt that a worker reported on was one that we sent, and its script says so. */
+/* Which of the tokens that were issued gave this value. */
+static uint32_t giver(const struct subject *s, uint64_t value)
+{
+	for (uint32_t i = 0; i < s->token_count; i++)
+		if (value == script_value(&s->wish->script, s->id, s->tokens[i]))
+			return i;
+	return NO_TOKEN;
+}
+
+/* The attempt that a worker reported on was one that we sent, and its script says so. What an
+ * earlier life has sent counts as long as this one has sent nothing. */
 static void check_report(struct oracle *o, struct subject *s, uint32_t attempt,
 			 enum task_state state, enum task_reason reason, uint64_t value)
 {
 	enum act act = script_act(&s->wish->script, attempt);
-	MUST(o->w, s->token_count > 0 && s->tokens[s->token_count - 1].attempt == attempt,
+	const struct task_token *last = s->token_count ? &s->tokens[s->token_count - 1] : NULL;
+	MUST(o->w, last && last->attempt == attempt,
 	     "%s ends by attempt %u, which is not the last one sent", subject_name(s), attempt);
 	if (reason == REASON_TIMEOUT) {
 		MUST(o->w, s->wish->options.timeout_ms > 0, "%s has no limit to exceed",
@@ -118,10 +129,14 @@ static void check_report(struct oracle *o, struct subject *s, uint32_t attempt,
 	MUST(o->w, script_state(act) == state && script_reason(act) == reason,
 	     "%s: attempt %u is recorded as %s (%s), its script says otherwise", subject_name(s),
 	     attempt, task_state_name(state), task_reason_name(reason));
-	MUST(o->w, oracle_has_begun(o, s, attempt),
-	     "%s: attempt %u has an end but no child has begun it", subject_name(s), attempt);
-	MUST(o->w, value == script_value(&s->wish->script, s->id, attempt),
+	uint32_t by = giver(s, value);
+	MUST(o->w, by != NO_TOKEN && s->tokens[by].attempt == attempt,
 	     "%s: a result is recorded that attempt %u did not give", subject_name(s), attempt);
+	MUST(o->w, s->begun[by], "%s: attempt %u has an end but no child has begun it",
+	     subject_name(s), attempt);
+	MUST(o->w, by == s->token_count - 1 || last->generation != o->generation,
+	     "%s: a result of token (%u, %u) is recorded, though another one was sent since",
+	     subject_name(s), attempt, s->tokens[by].generation);
 }
 
 static uint32_t losses_of_poison(const struct oracle *o)

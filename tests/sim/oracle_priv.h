@@ -28,8 +28,12 @@ struct oracle {
 /* Short text for a task in a message. */
 const char *subject_name(const struct subject *s);
 
-/* Whether a child has begun this attempt, as sent by the dispatcher that lives now. */
-bool oracle_has_begun(const struct oracle *o, struct subject *s, uint32_t attempt);
+/* Whether a child has begun this attempt. */
+bool oracle_has_begun(const struct subject *s, uint32_t attempt);
+
+/* Which token this is, among those that were issued for the task; or NO_TOKEN. */
+enum { NO_TOKEN = TOKENS_MAX };
+uint32_t subject_token(const struct subject *s, struct task_token token);
 
 struct group_model *oracle_group(const struct oracle *o, struct fh_id id);
 

@@ -70,7 +70,7 @@ struct subject *oracle_told(struct oracle *o, const struct task_rec *t,
 	if (!task_state_is_final(t->state)) {
 		MUST(o->w, !s->told_final, "%s was shown as %s, and now as %s", subject_name(s),
 		     task_state_name(s->state), task_state_name(t->state));
-		MUST(o->w, t->state != TASK_RUNNING || oracle_has_begun(o, s, t->tally.attempt),
+		MUST(o->w, t->state != TASK_RUNNING || oracle_has_begun(s, t->tally.attempt),
 		     "%s is shown as RUNNING, and no child has begun attempt %u", subject_name(s),
 		     t->tally.attempt);
 		return s;
@@ -116,8 +116,7 @@ void oracle_told_pending(struct oracle *o, const struct group_model *g, uint64_t
 
 static uint64_t slots_of_all(const struct oracle *o)
 {
-	return (uint64_t)o->w->knobs.slots *
-	       (o->w->knobs.local ? 1 : o->w->knobs.limits.sessions_max);
+	return (uint64_t)HOST_SLOTS_MAX * (o->w->knobs.local ? 1 : o->w->knobs.limits.sessions_max);
 }
 
 void oracle_told_group(struct oracle *o, const struct group_rec *g)

@@ -9,9 +9,9 @@
 
 enum { GRACE_US = 2000, RESPAWN_MAX_US = 20000 };
 
-void runner_model_init(struct runner_model *r, struct world *w, uint32_t slots)
+void runner_model_init(struct runner_model *r, struct world *w, uint64_t number, uint32_t slots)
 {
-	*r = (struct runner_model){ .w = w, .slots = slots };
+	*r = (struct runner_model){ .w = w, .number = number, .slots = slots };
 	r->ready_us = w->now_us + 1 + rng_skewed(&w->rng, 50000);
 }
 
@@ -75,8 +75,7 @@ static void finish(struct runner_model *r, uint32_t slot, enum task_state state,
 	n->result.run_us = (uint32_t)(j.begun ? r->w->now_us - j.begins_us : 0);
 	n->result.finished_ms = world_wall_ms(r->w);
 	if (with_value)
-		n->result.value =
-			script_value_blob(script_value(&j.script, j.task, j.token.attempt));
+		n->result.value = script_value_blob(script_value(&j.script, j.task, j.token));
 	if (state == TASK_FAILED) {
 		n->result.error_type = fh_strdup("builtins.ValueError");
 		n->retry_match = script_act(&j.script, j.token.attempt) == ACT_MATCHED;
@@ -168,6 +167,10 @@ static void advance_head(struct runner_model *r, uint32_t slot)
 	} else {
 		enum act act = script_act(&j->script, j->token.attempt);
 		bool dies = act == ACT_CRASH || act == ACT_MEMORY;
+		if (act == ACT_KILL) {
+			r->dead = true;
+			return;
+		}
 		finish(r, slot, script_state(act), script_reason(act), true);
 		if (dies)
 			die(r, slot);
@@ -176,18 +179,45 @@ static void advance_head(struct runner_model *r, uint32_t slot)
 	}
 }
 
-void runner_model_observe(const struct runner_model *r)
+void runner_model_observe(struct runner_model *r)
 {
 	for (uint32_t i = 0; i < r->slots; i++) {
-		const struct job *j = &r->children[i].pipe[0];
-		if (r->children[i].len > 0 && j->begins_us <= r->w->now_us)
-			oracle_begun(r->w->oracle, j->task, j->token);
+		struct job *j = &r->children[i].pipe[0];
+		if (r->children[i].len == 0 || j->seen || j->begins_us > r->w->now_us)
+			continue;
+		j->seen = true;
+		oracle_begun(r->w->oracle, r->number, j->task, j->token);
+	}
+}
+
+static void later(int64_t *at_us, int64_t now_us, int64_t by_us)
+{
+	if (*at_us != INT64_MAX && *at_us > now_us)
+		*at_us += by_us;
+}
+
+void runner_model_freeze(struct runner_model *r, int64_t for_us)
+{
+	int64_t now_us = r->w->now_us;
+	runner_model_observe(r);
+	later(&r->ready_us, now_us, for_us);
+	for (uint32_t i = 0; i < r->slots; i++) {
+		struct child *c = &r->children[i];
+		struct job *j = &c->pipe[0];
+		later(&c->up_us, now_us, for_us);
+		if (c->len == 0)
+			continue;
+		later(&j->begins_us, now_us, for_us);
+		later(&j->ends_us, now_us, for_us);
+		later(&j->killed_us, now_us, for_us);
 	}
 }
 
 bool runner_model_advance(struct runner_model *r)
 {
 	int64_t now_us = r->w->now_us;
+	if (r->dead)
+		return false;
 	if (r->ready_us) {
 		if (now_us < r->ready_us)
 			return false;
@@ -195,7 +225,8 @@ bool runner_model_advance(struct runner_model *r)
 		tell(r, SESSION_EV_READY, 0, 0)->event.runtime = "cp311";
 	}
 	uint32_t first = rng_below(&r->w->rng, r->slots);
-	for (uint32_t i = 0; i < r->slots && r->news_len < NEWS_MAX - 2 * PIPE_MAX; i++) {
+	for (uint32_t i = 0; i < r->slots && r->news_len < NEWS_MAX - 2 * PIPE_MAX && !r->dead;
+	     i++) {
 		uint32_t slot = (first + i) % r->slots;
 		struct child *c = &r->children[slot];
 		if (!c->up && c->up_us <= now_us) {
@@ -210,7 +241,7 @@ bool runner_model_advance(struct runner_model *r)
 
 int64_t runner_model_next_us(const struct runner_model *r)
 {
-	if (r->news_len > 0)
+	if (r->news_len > 0 || r->dead)
 		return r->w->now_us;
 	if (r->ready_us)
 		return r->ready_us;

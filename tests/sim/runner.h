@@ -22,6 +22,7 @@ struct job {
 	struct task_token token;
 	struct script script;
 	bool announce, begun;
+	bool seen;		    /* the oracle knows that it has begun */
 	int64_t begins_us, ends_us; /* INT64_MAX: hangs */
 	enum task_reason killed;    /* NONE: not */
 	int64_t killed_us;	    /* it is dead then */
@@ -42,6 +43,8 @@ struct news {
 
 struct runner_model {
 	struct world *w;
+	uint64_t number; /* of its host's process */
+	bool dead;	 /* what a child ran has killed the host */
 	uint32_t slots;
 	int64_t ready_us; /* when the template answers; 0: it has */
 	struct child children[HOST_SLOTS_MAX];
@@ -49,7 +52,7 @@ struct runner_model {
 	uint32_t news_first, news_len;
 };
 
-void runner_model_init(struct runner_model *r, struct world *w, uint32_t slots);
+void runner_model_init(struct runner_model *r, struct world *w, uint64_t number, uint32_t slots);
 void runner_model_release(struct runner_model *r);
 
 /* False: the slot does not take it. */
@@ -59,7 +62,10 @@ void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job,
 		       enum task_reason reason);
 
 /* Tells the oracle which heads have begun by now: children need nobody's turn to begin. */
-void runner_model_observe(const struct runner_model *r);
+void runner_model_observe(struct runner_model *r);
+
+/* The machine does nothing for a while. */
+void runner_model_freeze(struct runner_model *r, int64_t for_us);
 
 /* Lets what is due by now happen; true if there is news to tell. */
 bool runner_model_advance(struct runner_model *r);

@@ -21,6 +21,12 @@ struct script script_draw(struct rng *r, uint32_t trouble, bool may_hang, uint32
 	return s;
 }
 
+void script_make_poison(struct script *s, bool always)
+{
+	for (int i = 0; i < (always ? SCRIPT_ATTEMPTS : 1); i++)
+		s->acts[i] = ACT_KILL;
+}
+
 struct script script_hang(struct rng *r)
 {
 	struct script s = { .salt = rng_next(r) };
@@ -59,13 +65,15 @@ enum task_reason script_reason(enum act act)
 		[ACT_MEMORY] = REASON_MEMORY,
 		[ACT_HANG] = REASON_TIMEOUT,
 		[ACT_UNSERIALISABLE] = REASON_UNSERIALISABLE,
+		[ACT_KILL] = REASON_WORKER_LOST, /* nobody is there to say it */
 	};
 	return reasons[act];
 }
 
-uint64_t script_value(const struct script *s, struct fh_id task, uint32_t attempt)
+uint64_t script_value(const struct script *s, struct fh_id task, struct task_token token)
 {
-	struct rng r = { s->salt ^ fh_id_hash(task) ^ attempt };
+	uint64_t bits = (uint64_t)token.generation << 32 | token.attempt;
+	struct rng r = { s->salt ^ fh_id_hash(task) ^ bits };
 	return rng_next(&r) | 1;
 }
 

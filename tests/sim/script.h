@@ -9,6 +9,7 @@
 #include "base/id.h"
 #include "base/record.h"
 #include "rng.h"
+#include "wire/msg.h"
 
 enum act {
 	ACT_OK,
@@ -18,6 +19,7 @@ enum act {
 	ACT_MEMORY,
 	ACT_HANG, /* runs until it is ended */
 	ACT_UNSERIALISABLE,
+	ACT_KILL, /* takes its whole host with it */
 	ACT_COUNT,
 };
 
@@ -32,6 +34,9 @@ struct script {
 /* `trouble`: of a thousand attempts, how many do not go well. */
 struct script script_draw(struct rng *r, uint32_t trouble, bool may_hang, uint32_t run_max_us);
 
+/* Kills its host in every attempt, or in the first one only. */
+void script_make_poison(struct script *s, bool always);
+
 /* Hangs in every attempt. */
 struct script script_hang(struct rng *r);
 
@@ -43,7 +48,7 @@ enum task_state script_state(enum act act);
 enum task_reason script_reason(enum act act);
 
 /* What the attempt gives: in its result's value. */
-uint64_t script_value(const struct script *s, struct fh_id task, uint32_t attempt);
+uint64_t script_value(const struct script *s, struct fh_id task, struct task_token token);
 
 struct blob *script_payload(const struct script *s, uint32_t bytes);
 struct script script_of(const struct blob *payload);

@@ -79,7 +79,7 @@ struct subject {
 
 	/* At the workers */
 	struct task_token tokens[TOKENS_MAX];
-	uint64_t peers[TOKENS_MAX];
+	uint64_t numbers[TOKENS_MAX]; /* of the host's process that it was sent to; 0: of none */
 	uint32_t token_count;
 	bool begun[TOKENS_MAX]; /* by a child */
 };

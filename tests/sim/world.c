@@ -25,6 +25,9 @@ enum {
 	 * its attempts. */
 	CALM_MAX_S = 600,
 	CALM_TURNS_MAX = 400000,
+	/* A host that was given up when the calm came may have to wait for two answers, and for
+	 * what it runs. */
+	HOSTS_REST_S = 60,
 };
 
 static const int64_t wall_start_us = INT64_C(1700000000) * 1000000;
@@ -128,7 +131,9 @@ void world_crash(struct world *w)
 	world_note(w, "crash, %zu calls are not committed", tap_waiting(w->tap));
 	tap_restart(w->tap, &recovery);
 	w->crashing = true;
-	hub_break_all(w->hub);
+	int64_t shut_us =
+		w->knobs.local || w->calm ? 0 : rng_skewed(&w->rng, w->knobs.net.shut_max_us);
+	hub_break_all(w->hub, w->now_us + shut_us);
 	dispatch_free(&w->dispatch);
 	clients_broken(w->clients);
 	w->crashing = false;
@@ -190,10 +195,12 @@ static bool anybody(struct world *w)
 		run_dispatcher(w);
 		did = true;
 	}
+	hub_flow(w->hub);
 	for (uint32_t i = 0; i < w->knobs.hosts; i++) {
-		if (host_has_drained(w->hosts[i]) && !w->stopping)
+		bool ended = host_has_drained(w->hosts[i]) && !w->stopping;
+		if (ended || host_is_dead(w->hosts[i]))
 			world_replace_host(w, i);
-		if (eager(w, w->knobs.host_eager))
+		if (eager(w, w->knobs.host[i].eager))
 			did |= host_run(w->hosts[i]);
 	}
 	return did;
@@ -204,6 +211,10 @@ static int64_t next_us(const struct world *w)
 	int64_t at = dispatcher_due(w) ? w->now_us : dispatch_next_us(w->dispatch);
 	int64_t clients = clients_next_us(w->clients);
 	at = clients < at ? clients : at;
+	if (tap_waiting(w->tap) > 0 && w->stalled_until_us < at)
+		at = w->stalled_until_us;
+	int64_t hub = hub_next_us(w->hub);
+	at = hub < at ? hub : at;
 	for (uint32_t i = 0; i < w->knobs.hosts; i++) {
 		int64_t host = host_next_us(w->hosts[i]);
 		at = host < at ? host : at;
@@ -250,6 +261,7 @@ static void become_calm(struct world *w)
 	if (w->stopping)
 		world_crash(w);
 	w->calm = true;
+	hub_heal(w->hub);
 	w->calm_us = w->now_us;
 	w->wall_offset_us = w->wall_most_us;
 	w->knobs.client_eager = 100;
@@ -260,6 +272,14 @@ static void become_calm(struct world *w)
 static bool at_rest(const struct world *w)
 {
 	return oracle_all_final(w->oracle) && clients_done(w->clients);
+}
+
+static bool hosts_at_rest(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->knobs.hosts; i++)
+		if (!host_is_at_rest(w->hosts[i]))
+			return false;
+	return true;
 }
 
 static void come_to_rest(struct world *w)
@@ -277,10 +297,12 @@ static void come_to_rest(struct world *w)
 			   (unsigned)((w->now_us - from_us) / 1000000),
 			   (unsigned)(w->turn - from_turn));
 	}
-	/* The last acknowledgements and children; two heartbeats make credit whole. What the
-	 * dispatcher does once a minute may delete nothing because of the wall clock alone. */
+	/* The last acknowledgements and children; two heartbeats make credit whole, a lost HELLO
+	 * costs five seconds. What the dispatcher does once a minute may delete nothing because of
+	 * the wall clock alone. */
 	int64_t until_us = w->now_us + (w->knobs.far ? 130 : 3) * INT64_C(1000000);
-	while (w->now_us < until_us)
+	int64_t at_last_us = w->now_us + HOSTS_REST_S * INT64_C(1000000);
+	while (w->now_us < until_us || (w->now_us < at_last_us && !hosts_at_rest(w)))
 		turn(w);
 }
 
@@ -326,7 +348,7 @@ uint64_t world_run(uint64_t seed, bool verbose)
 	w->crashing = true;
 	for (uint32_t i = 0; i < w->knobs.hosts; i++)
 		host_free(&w->hosts[i]);
-	hub_break_all(w->hub);
+	hub_break_all(w->hub, 0);
 	tap_free(&w->tap);
 	dispatch_free(&w->dispatch);
 	clients_free(&w->clients);

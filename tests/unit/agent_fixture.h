@@ -30,7 +30,7 @@ struct pool {
 	unsigned result_count[POOL_TASKS];
 	unsigned got[WIRE_TYPE_END]; /* messages by type */
 	struct wire_hello hello;
-	uint64_t granted;
+	uint64_t granted, assigns;
 	uint32_t silence_ms; /* that WELCOME allows */
 	bool lost;
 	bool acknowledges;
@@ -88,6 +88,7 @@ static inline void pool_message(void *ctx, uint64_t peer, struct wire_msg *own_m
 		pool_forget_hello(p);
 		p->hello = own_msg->hello;
 		own_msg->hello = (struct wire_hello){ 0 };
+		p->assigns = 0;
 		pool_say(p, (struct wire_msg){ .type = WIRE_WELCOME,
 					       .welcome = { .session = 1,
 							    .generation = 1,
@@ -248,6 +249,7 @@ static inline void pool_assign(struct pool *p, struct wire_assign assign)
 {
 	if (assign.token.generation == 0)
 		assign.token = (struct task_token){ 1, 1 };
+	assign.number = ++p->assigns;
 	pool_say(p, (struct wire_msg){ .type = WIRE_ASSIGN, .assign = assign });
 }
 

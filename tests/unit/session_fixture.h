@@ -29,6 +29,7 @@ struct fixture {
 	uint64_t job[FIXTURE_JOBS];  /* of a task's number, as of its last ASSIGN */
 	unsigned coming;	     /* the task of the ASSIGN that is being handled */
 	unsigned starteds;	     /* STARTED messages in all */
+	uint64_t assigns;	     /* since the last WELCOME */
 };
 
 static inline struct fh_id id_of(unsigned number)
@@ -218,6 +219,8 @@ static inline void receive_assign(struct fixture *f, struct wire_assign assign)
 {
 	if (assign.token.generation == 0)
 		assign.token = (struct task_token){ 1, 1 };
+	if (assign.number == 0)
+		assign.number = ++f->assigns;
 	f->coming = number_of(assign.task);
 	receive(f, (struct wire_msg){ .type = WIRE_ASSIGN, .assign = assign });
 }
@@ -259,6 +262,7 @@ static inline struct session_stats stats_of(const struct fixture *f)
 
 static inline void welcome(struct fixture *f, uint32_t silence_ms)
 {
+	f->assigns = 0;
 	receive(f,
 		(struct wire_msg){ .type = WIRE_WELCOME, .welcome = { .silence_ms = silence_ms } });
 }

@@ -350,6 +350,75 @@ static void a_pull_worker_asks_for_what_it_can_begin(void **state)
 	fixture_release(&f);
 }
 
+/* ---- a connection that loses, repeats or reorders messages ---- */
+
+static void assign_number(struct fixture *f, unsigned task, uint64_t number)
+{
+	receive_assign(f, (struct wire_assign){
+				  .task = id_of(task), .function = id_of(1), .number = number });
+}
+
+static void an_assign_that_comes_twice_runs_once(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	assign_number(&f, 1, 3); /* two have brought functions */
+	expect(&f, "run 1 @0!");
+	assign_number(&f, 1, 3);
+	finish(&f, 0, 1, REASON_NONE, 10);
+	discard(&f);
+	assign_number(&f, 1, 3);
+	receive_ref(&f, WIRE_RESULT_ACK, 1);
+	assert_int_equal(held(&f), 0);
+	assign_number(&f, 1, 3); /* nothing is known of it any more */
+	expect(&f, "");
+	assert_int_equal(held(&f), 0);
+	assign_number(&f, 5, 5);
+	expect(&f, "run 5 @0!");
+	assign_number(&f, 4, 4); /* overtaken: it counts as lost */
+	assert_int_equal(held(&f), 1);
+	assert_int_equal(session_received(f.s), 5);
+	fixture_release(&f);
+}
+
+static void an_assign_that_is_lost_costs_no_credit(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	assign_number(&f, 11, 11); /* eight were lost: a quarter of the window */
+	expect(&f, "run 11 @0!; credit 42");
+	fixture_release(&f);
+}
+
+static void hear_sent(struct fixture *f, uint64_t sent, unsigned times)
+{
+	for (unsigned i = 0; i < times; i++)
+		receive(f, (struct wire_msg){ .type = WIRE_HEARTBEAT, .heartbeat.assigns = sent });
+}
+
+static void assigns_that_do_not_come_are_given_up(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	hear_sent(&f, 12, SESSION_AWAITED_BEATS - 1);
+	assign_number(&f, 1, 3); /* it is only slow */
+	discard(&f);
+	hear_sent(&f, 12, SESSION_AWAITED_BEATS - 1);
+	assert_int_equal(session_received(f.s), 3);
+	hear_sent(&f, 3, 1); /* an answer of before */
+	hear_sent(&f, 12, SESSION_AWAITED_BEATS - 1);
+	expect(&f, "");
+	hear_sent(&f, 12, 1);
+	assert_int_equal(session_received(f.s), 12);
+	expect(&f, "credit 43");
+	hear_sent(&f, UINT64_MAX, SESSION_AWAITED_BEATS); /* more than was granted */
+	assert_int_equal(session_received(f.s), 43);
+	fixture_release(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +437,9 @@ int main(void)
 		cmocka_unit_test(a_lost_connection_does_not_fence),
 		cmocka_unit_test(a_pause_of_its_own_is_no_silence),
 		cmocka_unit_test(a_pull_worker_asks_for_what_it_can_begin),
+		cmocka_unit_test(an_assign_that_comes_twice_runs_once),
+		cmocka_unit_test(an_assign_that_is_lost_costs_no_credit),
+		cmocka_unit_test(assigns_that_do_not_come_are_given_up),
 	};
 	return cmocka_run_group_tests_name("session_contact", tests, NULL, NULL);
 }

@@ -378,6 +378,7 @@ static void assign(struct storm *t)
 	receive(t, (struct wire_msg){ .type = WIRE_ASSIGN,
 				      .assign = { .task = id_of(task),
 						  .token = { 1, 1 },
+						  .number = over ? t->granted + 1 : t->sent,
 						  .function = id_of(below(t, FUNCTIONS)),
 						  .timeout_ms = one_in(t, 5) ? 1 + below(t, 20) : 0,
 						  .ahead = t->tasks[task].ahead } });
@@ -456,9 +457,10 @@ static void dispatcher_acts(struct storm *t)
 		if (t->tasks[task].fate != ASSIGNED && t->tasks[task].fate != ENDED)
 			break; /* only what is held is known to be a repetition */
 		t->coming = task;
-		receive(t,
-			(struct wire_msg){ .type = WIRE_ASSIGN,
-					   .assign = { .task = id_of(task), .token = { 1, 1 } } });
+		receive(t, (struct wire_msg){ .type = WIRE_ASSIGN,
+					      .assign = { .task = id_of(task),
+							  .token = { 1, 1 },
+							  .number = t->sent + below(t, 2) } });
 		break;
 	case 3:
 		receive_junk(t, task);

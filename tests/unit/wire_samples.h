@@ -112,6 +112,7 @@ static inline struct wire_msg sample_msg(uint64_t *seed, enum wire_type type, ui
 	case WIRE_ASSIGN:
 		m.assign.task = sample_id(seed);
 		m.assign.token = sample_ref(seed).token;
+		m.assign.number = sample_next(seed);
 		m.assign.function = sample_id(seed);
 		m.assign.payload = sample_blob(seed, max);
 		m.assign.timeout_ms = (uint32_t)sample_next(seed);
@@ -140,7 +141,7 @@ static inline struct wire_msg sample_msg(uint64_t *seed, enum wire_type type, ui
 		m.ref = sample_ref(seed);
 		break;
 	case WIRE_HEARTBEAT:
-		m.heartbeat.received = sample_next(seed);
+		m.heartbeat.assigns = sample_next(seed);
 		m.heartbeat.in_flight = sample_refs(seed);
 		break;
 	case WIRE_BYE:
