@@ -29,10 +29,10 @@ class Fleet(Server):
     def start(self) -> "Fleet":
         super().start()
         if self.kind != "local" and self.slots and not self.workers:
-            self._add_worker()
+            self.add_worker()
         return self
 
-    def _add_worker(self) -> None:
+    def add_worker(self) -> None:
         self.workers.append(self._hire(self.url, mode=self.kind, slots=self.slots,
                                        python=self.python))
 
@@ -44,7 +44,7 @@ class Fleet(Server):
             self.args += ["--local", str(slots)]
             self.restart()
         else:
-            self._add_worker()
+            self.add_worker()
 
     def lose_slots(self) -> None:
         """All that runs is lost, by kill -9, and there are as many slots as before."""
