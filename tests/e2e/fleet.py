@@ -63,5 +63,5 @@ class Fleet(Server):
     def template(self) -> int:
         return self.workers[0].template() if self.workers else super().template()
 
-    def has_slots(self, slots: int) -> None:
+    def expect_slots(self, slots: int) -> None:
         wait_until(lambda: self.client.stats()["slots"] == slots, f"it has {slots} slots")

@@ -248,16 +248,16 @@ def test_a_worker_that_says_cancelled_of_itself_has_lost_the_attempt(alone: Flee
         assert alone.client.state(task) not in FINAL
 
 
-def test_a_worker_that_does_not_read_costs_no_memory(alone: Fleet, tmp_path: Path) -> None:
-    """It asks for work and never reads what comes. What is for it waits in the store's memory once,
-    and goes elsewhere when the worker is given up."""
+def test_a_worker_that_does_not_read_costs_what_it_was_given(alone: Fleet, tmp_path: Path) -> None:
+    """It asks for work and never reads what comes. What is for it stays in memory once, and
+    goes elsewhere when the worker is given up."""
     client = alone.client
     function = client.register(workload.echo)
     with join(alone.door.number, slots=100, modules=None) as deaf:
         deaf.tell(credit(10_000))
         before = alone.rss()
         ids = [client.submit(function, "x" * MIB) for _ in range(64)]
-        assert alone.rss() - before < 40 * MIB
+        assert alone.rss() - before < 130 * MIB, "not twice"
         wait_until(lambda: not hosts(client), "it is given up")
     alone.slots = 2
     alone.add_worker()
