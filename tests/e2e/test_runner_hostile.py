@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import pytest
 import workload
-from conftest import ServerMaker, fleets, programs
+from conftest import ServerMaker, fleets
 from fleet import everywhere
 from harness import PYTHONS, Client, Outcome, Server, b64, by_value, call, wait_until
 
