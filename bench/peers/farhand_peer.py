@@ -1,6 +1,5 @@
 """Farhand itself through the harness of the peers: one server, the Python SDK, and the slots in a
 pool of the server's, or (push, pull) in a worker that dials it over TCP."""
-import os
 import sys
 from pathlib import Path
 
