@@ -21,7 +21,7 @@ enum core_action_kind {
 	CORE_DO_PERSIST_RETRY, /* the attempt is over, the task goes on -> RETRY_STORED */
 	CORE_DO_PERSIST_FINAL, /* -> FINAL_STORED */
 	CORE_DO_ASSIGN,	       /* send a task to a session, under a token */
-	CORE_DO_SEND_CANCEL,   /* send CANCEL */
+	CORE_DO_SEND_CANCEL,   /* send CANCEL: a client wants it */
 	CORE_DO_ACK,	       /* send RESULT_ACK: it is durable */
 	CORE_DO_STALE,	       /* send STALE: not recorded */
 	CORE_DO_NOTE_STARTED,  /* the task runs now: tell who waits for that */

@@ -20,10 +20,10 @@
 
 static void send(struct core *c, struct task *t)
 {
-	task_move(c, t, PHASE_LEASED);
 	struct session *s = worker_session(c, t->session);
 	t->sent_no = ++s->sent;
 	t->beat = s->beat;
+	task_move(c, t, PHASE_LEASED);
 	struct core_action *a = action_add_task(c, CORE_DO_ASSIGN, t);
 	a->assign.ahead = t->ahead;
 	a->assign.number = t->sent_no;
@@ -139,6 +139,13 @@ static void measure(struct core *c, const struct task *t, const struct core_ev_a
 		function_measured(c, t->function, ev->run_us);
 }
 
+/* CANCEL is said for clients alone; of what was adopted an earlier life of ours may have said it.
+ */
+static bool may_be_cancelled(const struct task *t)
+{
+	return t->cancel_asked || t->sent_no == 0;
+}
+
 static void lost_by_worker(struct core *c, struct task *t)
 {
 	alone_lost(c, worker_session(c, t->session), t);
@@ -157,7 +164,7 @@ void attempt_finished(struct core *c, const struct core_ev_attempt *ev)
 	measure(c, t, ev);
 	if (ev->state == TASK_COMPLETED)
 		ending_final(c, t, TASK_COMPLETED, REASON_NONE, true);
-	else if (ev->state == TASK_CANCELLED && t->cancel_asked)
+	else if (ev->state == TASK_CANCELLED && may_be_cancelled(t))
 		ending_final(c, t, TASK_CANCELLED, REASON_CANCELLED, true);
 	else if (is_failure(ev))
 		ending_failed(c, t, ev->reason, ev->retry_match, true);
@@ -173,13 +180,13 @@ void attempt_judge_orphans(struct core *c)
 
 void attempt_overran(struct core *c, struct task *t)
 {
-	action_add_task(c, CORE_DO_SEND_CANCEL, t);
+	action_add_task(c, CORE_DO_STALE, t);
 	ending_failed(c, t, REASON_TIMEOUT, false, false);
 }
 
 void attempt_expired(struct core *c, struct task *t)
 {
 	if (t->phase == PHASE_LEASED)
-		action_add_task(c, CORE_DO_SEND_CANCEL, t);
+		action_add_task(c, CORE_DO_STALE, t);
 	ending_final(c, t, TASK_FAILED, REASON_EXPIRED, false);
 }

@@ -27,8 +27,9 @@ int64_t deadline_of(const struct core *c, const struct task *t)
 	switch ((enum phase)t->phase) {
 	case PHASE_WAITING:
 	case PHASE_SUSPECT:
-	case PHASE_LEASED:
 		return t->expires_us;
+	case PHASE_LEASED: /* what was adopted is in a child */
+		return t->sent_no ? t->expires_us : 0;
 	case PHASE_RUNNING:
 		if (t->timeout_ms == 0)
 			return 0;
@@ -118,6 +119,12 @@ static void run_tasks(struct core *c)
 	}
 }
 
+/* Workers of before the start may come back with what the store has as waiting. */
+static bool asks_for_expired(const struct core *c)
+{
+	return c->next_expiry_us && !c->expiring && !c->hold_until_us;
+}
+
 void deadline_run(struct core *c)
 {
 	run_tasks(c);
@@ -128,7 +135,7 @@ void deadline_run(struct core *c)
 		for (uint32_t i = 0; i < c->lane_count; i++)
 			lane_backlog_grew(&c->lanes[i], PRIORITY_MAX);
 	}
-	if (c->next_expiry_us && c->next_expiry_us <= c->now_us && !c->expiring && action_room(c)) {
+	if (asks_for_expired(c) && c->next_expiry_us <= c->now_us && action_room(c)) {
 		c->expiring = true;
 		c->next_expiry_us = 0;
 		action_add(c, CORE_DO_EXPIRE_BACKLOG);
@@ -146,5 +153,5 @@ int64_t deadline_next_us(const struct core *c)
 	int64_t at = n ? n->key : INT64_MAX;
 	if (!c->draining)
 		at = sooner(at, c->next_due_us);
-	return c->expiring ? at : sooner(at, c->next_expiry_us);
+	return asks_for_expired(c) ? sooner(at, c->next_expiry_us) : at;
 }

@@ -94,8 +94,7 @@ void held_adoption_asked(struct core *c, struct core_ev_adoption_asked *ev)
 /* The recorded attempts are over, but for the one whose start alone is recorded. */
 static bool is_current(const struct core *c, const struct task *t, struct task_token token)
 {
-	if (token.generation >= c->generation ||
-	    (t->phase != PHASE_WAITING && t->phase != PHASE_ORPHANED))
+	if (token.generation >= c->generation)
 		return false;
 	return t->started_once ? token.attempt == t->tally.attempt
 			       : token.attempt > t->tally.attempt;
@@ -114,7 +113,8 @@ static void try_adopt(struct core *c, const struct core_ev_adopted *ev, struct f
 		      struct task_token token)
 {
 	struct task *t = task_find(c, id);
-	if (t && is_current(c, t, token))
+	bool waits = t && (t->phase == PHASE_WAITING || t->phase == PHASE_ORPHANED);
+	if (waits && is_current(c, t, token))
 		adopt(c, worker_session(c, ev->session), t, token);
 }
 
@@ -132,8 +132,10 @@ void held_adopted(struct core *c, const struct core_ev_adopted *ev)
 		struct task *t = task_take(c, spec, lane_index(c, l));
 		if (t->started_once)
 			task_move(c, t, PHASE_ORPHANED);
-		else
+		else if (is_current(c, t, ev->tokens[i])) /* what is adopted need not be alone */
 			task_move(c, t, PHASE_WAITING);
+		else
+			task_wait(c, t);
 		spec->ref = task_ref(c, t);
 		try_adopt(c, ev, spec->id, ev->tokens[i]);
 	}

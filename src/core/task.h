@@ -23,7 +23,8 @@ struct session;
  *   WAITING        its lane's queue     expiry
  *   SUSPECT        core.suspects        expiry     its workers were lost: it must run alone
  *   STARTING       its session          -          at_most_once: its start is on its way
- *   LEASED         its session          expiry     a worker has it, no child has begun it
+ *   LEASED         its session          expiry     a worker has it, no child has begun it; of one
+ *                                                  that was adopted: none, it is in a child
  *   RUNNING        its session          backstop   a child has begun it
  *   ORPHANED       core.orphans         -          its worker is gone: to be judged
  *   ENDING         the store            -          its final state is on its way

@@ -181,6 +181,12 @@ static void perform(struct host *h, const struct session_action *a, struct cargo
 		break;
 	case SESSION_DO_RECONNECT:
 		h->hung_up = true;
+		world_note(h->w, "host %u wants another connection: %s", h->index,
+			   a->why == SESSION_FENCED    ? "it hears nothing"
+			   : a->why == SESSION_UNKNOWN ? "it is unknown"
+						       : "HELLO has no answer");
+		if (a->why == SESSION_FENCED)
+			runner_model_fence(&h->runner);
 		break;
 	case SESSION_DO_TELL_REFUSED:
 		break; /* the end of the connection follows, and it comes back */

@@ -54,7 +54,7 @@ struct flight *flight_new(struct clients *c, enum call_kind kind, void (*done)(s
 void flight_launch(struct flight *f)
 {
 	struct call_sink sink = dispatch_sink(f->clients->w->dispatch);
-	f->clients->w->calls++;
+	f->clients->w->seen.calls++;
 	sink.submit(sink.ctx, &f->call);
 }
 
@@ -193,10 +193,7 @@ bool clients_done(const struct clients *c)
 
 void clients_describe(const struct clients *c)
 {
-	list_for_each (link, &c->flights) {
-		const struct flight *f = list_entry(link, struct flight, link);
-		printf("  a call of kind %d is under way\n", f->call.kind);
-	}
+	printf("  %u calls are under way\n", c->flight_count);
 	for (uint32_t i = 0; i < c->request_count; i++)
 		if (!c->requests[i]->settled)
 			printf("  request %u has no answer after %u tries\n", i,

@@ -11,7 +11,7 @@
 #include "oracle.h"
 #include "world.h"
 
-enum { LINKS_MAX = 64, QUEUE_MAX = 4096 };
+enum { LINKS_MAX = 64, QUEUE_MAX = 4096, PEERS_MAX = 1 << 16 };
 
 struct hub;
 
@@ -31,6 +31,7 @@ struct hub {
 	struct transport base;
 	struct world *w;
 	uint64_t last_peer;
+	uint64_t *numbers; /* of the process behind each link that there was */
 	struct link links[LINKS_MAX];
 	int64_t cut_until_us[HOSTS_MAX][HUB_WAYS];
 	int64_t shut_until_us; /* nobody listens */
@@ -78,8 +79,9 @@ static int hub_send(struct transport *t, uint64_t peer, struct wire_msg *own_msg
 {
 	struct hub *h = (struct hub *)t;
 	struct link *l = find(h, peer, HUB_DOWN);
+	FH_ASSERT_CMP(peer, <=, h->last_peer);
 	/* Also into a void: its token is out. */
-	oracle_said(h->w->oracle, l ? l->number : 0, own_msg);
+	oracle_said(h->w->oracle, h->numbers[peer], peer, own_msg);
 	if (!l)
 		return FH_ENOTFOUND;
 	l->assigns += own_msg->type == WIRE_ASSIGN;
@@ -186,7 +188,7 @@ static void near_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 		wire_msg_release(own_msg);
 		return;
 	}
-	oracle_heard(l->hub->w->oracle, l->number, own_msg);
+	oracle_heard(l->hub->w->oracle, l->number, l->peer, own_msg);
 	up->message(up->ctx, l->peer, own_msg);
 }
 
@@ -255,6 +257,8 @@ struct hub *hub_new(struct world *w)
 	FH_ASSERT(h != NULL);
 	h->base.ops = &hub_ops;
 	h->w = w;
+	h->numbers = fh_calloc(PEERS_MAX, sizeof *h->numbers);
+	FH_ASSERT(h->numbers != NULL);
 	return h;
 }
 
@@ -264,6 +268,7 @@ void hub_free(struct hub **h)
 		free_near(&(*h)->links[i]);
 		free_far(&(*h)->links[i]);
 	}
+	fh_free((*h)->numbers);
 	fh_free(*h);
 	*h = NULL;
 }
@@ -298,6 +303,8 @@ struct transport *hub_connect(struct hub *h, uint32_t host, uint64_t number, uin
 		l->near->handler = (struct transport_handler){
 			.ctx = l, .message = near_message, .lost = near_lost, .wake = near_wake
 		};
+		FH_ASSERT_CMP(l->peer, <, PEERS_MAX);
+		h->numbers[l->peer] = number;
 		*ret_peer = l->peer;
 		return l->far;
 	}

@@ -23,12 +23,13 @@ static struct core_limits limits_draw(struct rng *r)
 	l.ahead_per_slot = rng_chance(r, 500) ? 32 : rng_range(r, 1, 4);
 	l.alone_after = rng_range(r, 1, 3);
 	l.strikes_max = rng_range(r, 1, 3);
+	l.liveness_us = rng_chance(r, 700) ? 4000000 : rng_chance(r, 500) ? 1500000 : 10000000;
 	l.backstop_us = rng_chance(r, 300) ? 10000 : 15000000;
 	return l;
 }
 
 /* Half of the networks do what real ones promise. */
-static struct net_knobs net_draw(struct rng *r)
+static struct net_knobs net_draw(struct rng *r, bool slow)
 {
 	static const uint32_t delays_us[] = { 1, 200, 5000, 50000, 400000 };
 	struct net_knobs n = { .delay_us = delays_us[rng_below(r, 5)] };
@@ -38,9 +39,9 @@ static struct net_knobs net_draw(struct rng *r)
 	n.overtake = lossy ? rate(r, 200) : 0;
 	n.full = rate(r, 4);
 	n.unnoticed = rate(r, 600);
-	n.cut = rate(r, 8);
-	n.link = rate(r, 10);
-	n.cut_max_us = rng_chance(r, 500) ? 8000000 : 500000;
+	n.cut = rate(r, slow ? 20 : 6);
+	n.link = rate(r, 6);
+	n.cut_max_us = rng_chance(r, 700) ? 15000000 : 500000;
 	n.shut_max_us = rng_chance(r, 500) ? 6000000 : 200000;
 	return n;
 }
@@ -62,17 +63,25 @@ struct knobs knobs_draw(struct rng *r)
 	struct knobs k = { .limits = limits_draw(r) };
 	k.cache_bytes = rng_chance(r, 500) ? 200 : 0;
 	k.call_functions = rng_chance(r, 300) ? rng_range(r, 1, 4) : 0;
-	k.local = rng_chance(r, 500);
+	k.local = rng_chance(r, 350);
+	k.pace_us = k.local || rng_chance(r, 300) ? 500 : rng_chance(r, 500) ? 10000 : 100000;
 	hosts_draw(r, &k);
 	if (!k.local)
-		k.net = net_draw(r);
+		k.net = net_draw(r, k.pace_us > 500);
 
 	k.submissions = rng_range(r, 10, 100);
+	k.spread = rng_chance(r, k.local ? 300 : 700);
 	k.batch_max = rng_chance(r, 300) ? 24 : rng_range(r, 1, 8);
 	k.calls_max = rng_range(r, 2, 12);
 	k.functions = rng_chance(r, 700) ? 3 : rng_range(r, 1, FUNCTIONS);
 	k.trouble = rate(r, 600);
 	k.run_max_us = rng_chance(r, 300) ? 300 : rng_chance(r, 500) ? 20000 : 300000;
+	if (k.pace_us > 500 && rng_chance(r, 500))
+		k.run_max_us = rng_chance(r, 500) ? 5000000 : 20000000;
+	if (k.run_max_us > 1000000) { /* what takes long must be little */
+		k.submissions = rng_range(r, 10, 40);
+		k.batch_max = rng_range(r, 1, 3);
+	}
 	k.delayed = rate(r, 500);
 	k.expiring = rate(r, 300);
 	k.retried = rng_chance(r, 500) ? 700 : rate(r, 500);
@@ -81,16 +90,17 @@ struct knobs knobs_draw(struct rng *r)
 	k.urgent = rate(r, 600);
 	k.keyed = rng_chance(r, 500) ? 1000 : 600;
 
-	/* What a worker runs for a dispatcher that is gone, only the fleet can call back. */
-	k.doomed = k.local ? rate(r, 60) : 0;
+	k.doomed = rate(r, 60);
 
-	k.crash = rate(r, 12);
-	k.stop = rate(r, 5);
-	k.host_crash = k.local ? 0 : rate(r, 10);
-	k.host_hang = k.local ? 0 : rate(r, 8);
+	k.poison = k.local ? 0 : rate(r, 40);
+
+	k.crash = rate(r, k.pace_us > 500 ? 4 : 12);
+	k.stop = rate(r, k.pace_us > 500 ? 2 : 5);
+	k.host_crash = k.local ? 0 : rate(r, 6);
+	k.host_hang = k.local ? 0 : rate(r, 4);
 	k.forge = rate(r, 60);
 	k.stall = rate(r, 20);
-	k.pause = rate(r, 5);
+	k.pause = rate(r, k.pace_us > 500 ? 2 : 5);
 	k.wall_jump = rate(r, 5);
 	/* A start believes the wall clock; what is old by it may then be deleted. */
 	k.far = k.crash == 0 && k.stop == 0 && rng_chance(r, 500);
@@ -106,15 +116,17 @@ struct knobs knobs_draw(struct rng *r)
 void knobs_print(const struct knobs *k)
 {
 	printf("window %u, lane %u (%llu bytes), live %llu (%llu bytes), ahead %u, alone after %u, "
-	       "strikes %u\n",
+	       "strikes %u, "
+	       "silence %lld us\n",
 	       k->limits.window_max, k->limits.lane_max,
 	       (unsigned long long)k->limits.lane_bytes_max, (unsigned long long)k->limits.live_max,
 	       (unsigned long long)k->limits.live_bytes_max, k->limits.ahead_per_slot,
-	       k->limits.alone_after, k->limits.strikes_max);
-	printf("%u submissions of up to %u, %u calls at once with %u functions (%u held), runs up "
+	       k->limits.alone_after, k->limits.strikes_max, (long long)k->limits.liveness_us);
+	printf("%u submissions%s of up to %u, %u calls at once with %u functions (%u held), runs "
+	       "up "
 	       "to %u us\n",
-	       k->submissions, k->batch_max, k->calls_max, k->functions, k->call_functions,
-	       k->run_max_us);
+	       k->submissions, k->spread ? ", spread," : "", k->batch_max, k->calls_max,
+	       k->functions, k->call_functions, k->run_max_us);
 	for (uint32_t i = 0; i < k->hosts; i++)
 		printf("host %u: %s, %u slots, eager %u\n", i,
 		       k->local		 ? "local"
@@ -127,12 +139,12 @@ void knobs_print(const struct knobs *k)
 	       k->net.unnoticed, k->net.cut, k->net.cut_max_us, k->net.link, k->net.shut_max_us);
 	printf("in a thousand: trouble %u, delayed %u, expiring %u, retried %u, once %u, limited "
 	       "%u, "
-	       "urgent %u, keyed %u, doomed %u\n",
+	       "urgent %u, keyed %u, doomed %u, poison %u\n",
 	       k->trouble, k->delayed, k->expiring, k->retried, k->once, k->limited, k->urgent,
-	       k->keyed, k->doomed);
+	       k->keyed, k->doomed, k->poison);
 	printf("faults: crash %u, stop %u, host %u, hang %u, forge %u, stall %u, pause %u, wall "
-	       "%u%s, starved %u; eager: commit %u, run %u, client %u; %u turns\n",
+	       "%u%s, starved %u; eager: commit %u, run %u, client %u; %u turns of up to %u us\n",
 	       k->crash, k->stop, k->host_crash, k->host_hang, k->forge, k->stall, k->pause,
 	       k->wall_jump, k->far ? " (far)" : "", k->starved, k->commit_eager, k->run_eager,
-	       k->client_eager, k->turns);
+	       k->client_eager, k->turns, k->pace_us);
 }

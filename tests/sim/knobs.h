@@ -37,12 +37,13 @@ struct knobs {
 
 	/* Load */
 	uint32_t submissions; /* in all */
+	bool spread;	      /* over all turns; else as fast as clients can */
 	uint32_t batch_max, calls_max;
 	uint32_t functions; /* different ones, at most FUNCTIONS */
 	uint32_t trouble;   /* of a thousand attempts */
 	uint32_t run_max_us;
-	uint32_t delayed, expiring, retried, once, limited, urgent, keyed,
-		doomed; /* of a thousand tasks */
+	uint32_t delayed, expiring, retried, once, limited, urgent, keyed, doomed,
+		poison; /* of a thousand tasks */
 
 	/* Faults, of a thousand turns of the world */
 	uint32_t crash, stop, host_crash, host_hang, forge, stall, pause, wall_jump;
@@ -50,7 +51,8 @@ struct knobs {
 	uint32_t starved; /* of a thousand calls that can be told that there is no memory */
 	/* How eager each part is to do its next piece, 1..100 */
 	uint32_t commit_eager, run_eager, client_eager;
-	uint32_t turns; /* of the phase with faults */
+	uint32_t turns;	  /* of the phase with faults */
+	uint32_t pace_us; /* time that passes in a turn, at most */
 };
 
 struct knobs knobs_draw(struct rng *r);

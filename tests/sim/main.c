@@ -25,10 +25,22 @@ static void on_abort(int signo)
 		_exit(134);
 }
 
+static struct seen seen;
+
+static void print_seen(void)
+{
+	printf("seen: %" PRIu64 " tasks, %" PRIu64 " calls, %" PRIu64 " commits, %" PRIu64
+	       " crashes; %" PRIu64 " attempts sent, %" PRIu64 " adopted, %" PRIu64
+	       " taken back, %" PRIu64 " lost (%" PRIu64 " alone), %" PRIu64 " poison; %" PRIu64
+	       " STALE, %" PRIu64 " fenced\n",
+	       seen.tasks, seen.calls, seen.commits, seen.crashes, seen.attempts, seen.adopted,
+	       seen.taken, seen.losses, seen.strikes, seen.poisoned, seen.stale, seen.fenced);
+}
+
 static uint64_t run(uint64_t seed, bool verbose)
 {
 	(void)snprintf(abort_line, sizeof abort_line, "seed %" PRIu64 ": assertion failed\n", seed);
-	return world_run(seed, verbose);
+	return world_run(seed, verbose, &seen);
 }
 
 static int usage(void)
@@ -46,6 +58,7 @@ static int run_some(uint64_t from, uint64_t count)
 			return 1;
 		}
 	}
+	print_seen();
 	printf("%" PRIu64 " seeds, nothing found\n", count);
 	return 0;
 }
@@ -83,6 +96,7 @@ int main(int argc, char **argv)
 	if (!one)
 		return run_some(from, count);
 	uint64_t hash = run(seed, verbose);
+	print_seen();
 	printf("seed %" PRIu64 ": nothing found, hash %016" PRIx64 "\n", seed, hash);
 	return 0;
 }

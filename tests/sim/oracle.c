@@ -21,6 +21,8 @@ struct oracle *oracle_new(struct world *w)
 	o->doomed = fh_calloc(o->room, sizeof(struct subject *));
 	o->groups = fh_calloc(GROUPS_MAX, sizeof(struct group_model *));
 	o->told_groups = fh_calloc(GROUPS_MAX, sizeof(struct group_model *));
+	o->workers = fh_calloc(WORKERS_MAX, sizeof *o->workers);
+	FH_ASSERT(o->workers != NULL);
 	int ret = map_init(&o->by_id);
 	FH_ASSERT(o->subjects && o->told && o->doomed && o->groups && o->told_groups && ret == 0);
 	return o;
@@ -29,10 +31,12 @@ struct oracle *oracle_new(struct world *w)
 void oracle_free(struct oracle **op)
 {
 	struct oracle *o = *op;
+	oracle_crashed(o);
 	for (uint32_t i = 0; i < o->count; i++)
 		fh_free(o->subjects[i]);
 	for (uint32_t i = 0; i < o->group_count; i++)
 		fh_free(o->groups[i]);
+	fh_free(o->workers);
 	map_release(&o->by_id);
 	fh_free((void *)o->subjects);
 	fh_free((void *)o->told);
@@ -73,6 +77,7 @@ struct subject *oracle_propose(struct oracle *o, struct request *r, uint32_t ite
 	s->group = group;
 	s->asked_at = ++o->moments;
 	s->due_ms = s->wish->options.not_before_ms;
+	s->lease = s->closing = NO_TOKEN;
 	o->subjects[o->count++] = s;
 	int ret = map_put(&o->by_id, id, s);
 	FH_ASSERT_CMP(ret, ==, 0);
@@ -130,7 +135,7 @@ bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t
 	uint32_t i = rng_below(&o->w->rng, s->token_count);
 	*ret_ref = (struct wire_ref){ s->id, s->tokens[i] };
 	*ret_number = s->numbers[i];
-	*ret_current = i == s->token_count - 1;
+	*ret_current = i == s->token_count - 1 || i == s->lease;
 	return true;
 }
 

@@ -58,8 +58,14 @@ void oracle_start(struct oracle *o, const struct store_recovery *r);
 
 /* -- workers, each process of a host by its number: what the dispatcher says to it, 0: to nobody;
  * what it hears of it; and a child of it begins to run */
-void oracle_said(struct oracle *o, uint64_t number, const struct wire_msg *m);
-void oracle_heard(struct oracle *o, uint64_t number, const struct wire_msg *m);
+void oracle_said(struct oracle *o, uint64_t number, uint64_t peer, const struct wire_msg *m);
+void oracle_heard(struct oracle *o, uint64_t number, uint64_t peer, const struct wire_msg *m);
+/* The dispatcher has run. */
+void oracle_ran(struct oracle *o);
+/* The dispatcher is gone. */
+void oracle_crashed(struct oracle *o);
+/* The worker has given the attempt up: its child ends it soon, and its result is never said. */
+void oracle_fenced(struct oracle *o, struct fh_id task, struct task_token token);
 void oracle_begun(struct oracle *o, uint64_t number, struct fh_id task, struct task_token token);
 
 /* Reads everything back from the store and compares; nothing waits there. */

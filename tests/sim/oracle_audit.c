@@ -11,6 +11,7 @@
 enum {
 	PAGE = 512,
 	PROMPT_MS = 5000,
+	DESCRIBED_MAX = 8,
 };
 
 static void audit_tasks(struct oracle *o, uint32_t from, uint32_t count)
@@ -57,6 +58,8 @@ void oracle_check_prompt(const struct oracle *o)
 		for (uint32_t k = 0; k < s->token_count; k++)
 			begun |= s->begun[k];
 		int64_t since_us = s->durable_us > o->w->calm_us ? s->durable_us : o->w->calm_us;
+		int64_t held_us = o->start_us + o->w->knobs.limits.liveness_us;
+		since_us = since_us > held_us ? since_us : held_us;
 		bool just_now = since_us + PROMPT_MS * 1000 > o->w->now_us;
 		MUST(o->w,
 		     !at_ms || s->final || begun || just_now ||
@@ -77,8 +80,10 @@ void oracle_check_stopped(const struct oracle *o)
 
 void oracle_describe(const struct oracle *o)
 {
-	for (uint32_t i = 0; i < o->count; i++) {
+	uint32_t told = 0;
+	for (uint32_t i = 0; i < o->count && told < DESCRIBED_MAX; i++) {
 		const struct subject *s = o->subjects[i];
+		told += s->durable && !s->final;
 		if (s->durable && !s->final)
 			printf("  %s is open after %u attempts\n", subject_name(s),
 			       s->tally.attempt);

@@ -112,15 +112,13 @@ static uint32_t giver(const struct subject *s, uint64_t value)
 	return NO_TOKEN;
 }
 
-/* The attempt that a worker reported on was one that we sent, and its script says so. What an
- * earlier life has sent counts as long as this one has sent nothing. */
+/* The attempt that a worker reported on is the one that it had, and its script says so. */
 static void check_report(struct oracle *o, struct subject *s, uint32_t attempt,
 			 enum task_state state, enum task_reason reason, uint64_t value)
 {
 	enum act act = script_act(&s->wish->script, attempt);
-	const struct task_token *last = s->token_count ? &s->tokens[s->token_count - 1] : NULL;
-	MUST(o->w, last && last->attempt == attempt,
-	     "%s ends by attempt %u, which is not the last one sent", subject_name(s), attempt);
+	MUST(o->w, s->closing != NO_TOKEN && s->tokens[s->closing].attempt == attempt,
+	     "%s ends by attempt %u, which no worker had", subject_name(s), attempt);
 	if (reason == REASON_TIMEOUT) {
 		MUST(o->w, s->wish->options.timeout_ms > 0, "%s has no limit to exceed",
 		     subject_name(s));
@@ -130,13 +128,12 @@ static void check_report(struct oracle *o, struct subject *s, uint32_t attempt,
 	     "%s: attempt %u is recorded as %s (%s), its script says otherwise", subject_name(s),
 	     attempt, task_state_name(state), task_reason_name(reason));
 	uint32_t by = giver(s, value);
-	MUST(o->w, by != NO_TOKEN && s->tokens[by].attempt == attempt,
-	     "%s: a result is recorded that attempt %u did not give", subject_name(s), attempt);
+	MUST(o->w, by == s->closing, "%s: a result is recorded that attempt %u did not give",
+	     subject_name(s), attempt);
 	MUST(o->w, s->begun[by], "%s: attempt %u has an end but no child has begun it",
 	     subject_name(s), attempt);
-	MUST(o->w, by == s->token_count - 1 || last->generation != o->generation,
-	     "%s: a result of token (%u, %u) is recorded, though another one was sent since",
-	     subject_name(s), attempt, s->tokens[by].generation);
+	MUST(o->w, !s->fenced_us[by], "%s: a result is recorded that its worker had given up",
+	     subject_name(s));
 }
 
 static uint32_t losses_of_poison(const struct oracle *o)
@@ -206,6 +203,7 @@ static void finished(struct oracle *o, const struct store_finish_item *f)
 	check_strikes(o, s, &f->tally);
 	s->tally = f->tally;
 	end(o, s, r->state, r->reason, value, f->ret_finish_seq);
+	s->closing = NO_TOKEN;
 }
 
 static void retried(struct oracle *o, const struct store_retry_item *r)
@@ -263,12 +261,21 @@ static void check_backoff(struct oracle *o, const struct store_retry_item *r)
 
 void oracle_asked(struct oracle *o, const struct store_op *op)
 {
+	if (op->kind == STORE_CLAIM)
+		o->handed_out = true;
+	MUST(o->w, op->kind != STORE_EXPIRE || !oracle_holds(o),
+	     "tasks are to expire while a worker may come back with them");
+	if (op->kind == STORE_FINISH)
+		for (uint32_t i = 0; i < CALL(store_finish, op)->count; i++)
+			oracle_finish_asked(o, &CALL(store_finish, op)->items[i]);
 	if (op->kind != STORE_RETRY)
 		return;
 	const struct store_retry *c = CALL(store_retry, op);
-	for (uint32_t i = 0; i < c->count; i++)
+	for (uint32_t i = 0; i < c->count; i++) {
 		if (c->items[i].release)
 			check_backoff(o, &c->items[i]);
+		oracle_retry_asked(o, &c->items[i]);
+	}
 }
 
 static void put_group(struct oracle *o, const struct store_put_group *c)
@@ -386,5 +393,14 @@ void oracle_start(struct oracle *o, const struct store_recovery *r)
 	     "a start finds %llu tasks with %llu bytes, there are %llu with %llu",
 	     (unsigned long long)r->live, (unsigned long long)r->live_bytes,
 	     (unsigned long long)o->live, (unsigned long long)o->live_bytes);
+	o->runs = 1;
+	o->declared = 0;
+	o->handed_out = false;
+	o->start_us = o->w->now_us;
+	o->expected_count = 0;
+	for (uint32_t i = 0; i < r->worker_count && !o->w->knobs.local; i++) {
+		FH_ASSERT_CMP(i, <, sizeof o->expected / sizeof *o->expected);
+		o->expected[o->expected_count++] = oracle_number_of(r->workers[i]);
+	}
 	oracle_delivered(o);
 }

@@ -1,6 +1,10 @@
 /* The oracle's boundary with workers. */
+#include "base/assert.h"
+#include "base/mem.h"
 #include "oracle.h"
 #include "oracle_priv.h"
+
+enum { FENCED_US = 10000 }; /* so long a child takes to die */
 
 static bool expired(const struct oracle *o, const struct subject *s)
 {
@@ -55,19 +59,171 @@ static void assigned(struct oracle *o, uint64_t number, const struct wire_assign
 	MUST(w, s->token_count < TOKENS_MAX, "%s was sent %u times", subject_name(s), TOKENS_MAX);
 	s->numbers[s->token_count] = number;
 	s->tokens[s->token_count++] = a->token;
+	lease_begin(o, s, number, s->token_count - 1, false);
 }
 
-void oracle_said(struct oracle *o, uint64_t number, const struct wire_msg *m)
+/* Who it is sent to can take it, and takes it. */
+static void check_taker(struct oracle *o, uint64_t number, uint64_t peer,
+			const struct wire_assign *a)
 {
-	if (m->type == WIRE_ASSIGN)
+	struct world *w = o->w;
+	struct worker_model *n = oracle_worker(o, number);
+	MUST(w, !n->gone && n->peer == peer, "a task is sent to a worker that is not there");
+	MUST(w, a->number == ++n->sent, "an ASSIGN has number %llu, and is the %lluth",
+	     (unsigned long long)a->number, (unsigned long long)n->sent);
+	MUST(w, n->sent <= n->granted, "worker %llu is sent %llu tasks, it has asked for %llu",
+	     (unsigned long long)number, (unsigned long long)n->sent,
+	     (unsigned long long)n->granted);
+	MUST(w, !n->leaving, "worker %llu takes no more, and is sent a task",
+	     (unsigned long long)number);
+	MUST(w, !oracle_holds(o), "a task is sent while a worker may come back with it");
+	o->handed_out = true;
+}
+
+/* A worker of before the start may come back. */
+bool oracle_holds(const struct oracle *o)
+{
+	return o->expected_count > 0 && o->w->now_us < o->start_us + o->w->knobs.limits.liveness_us;
+}
+
+static void welcomed(struct oracle *o, uint64_t number, uint64_t peer)
+{
+	struct worker_model *n = oracle_worker(o, number);
+	bool resumed = !n->gone;
+	uint32_t i = 0;
+	while (i < o->hello_count && o->hellos[i].peer != peer)
+		i++;
+	MUST(o->w, i < o->hello_count, "worker %llu is welcomed, and did not come",
+	     (unsigned long long)number);
+	uint64_t serial = resumed ? n->serial : ++o->serials;
+	bool leaving = resumed && n->leaving;
+	*n = (struct worker_model){
+		.peer = peer,
+		.serial = serial,
+		.heard_us = o->w->now_us,
+		.leaving = leaving,
+		.leases = n->leases,
+		.alone = n->alone,
+	};
+	oracle_brought(o, number, &o->hellos[i].refs, resumed);
+	fh_free(o->hellos[i].refs.list);
+	o->hellos[i] = o->hellos[--o->hello_count];
+	for (uint32_t k = 0; k < o->expected_count; k++)
+		if (o->expected[k] == number)
+			o->expected[k--] = o->expected[--o->expected_count];
+}
+
+static void said_bye(struct oracle *o, uint64_t number, uint64_t peer, enum wire_bye_why why)
+{
+	struct worker_model *n = oracle_worker(o, number);
+	if (n->gone || n->peer != peer) /* over another link than that of its session */
+		return;
+	MUST(o->w,
+	     why == WIRE_BYE_REFUSED ||
+		     o->w->now_us - n->heard_us >= o->w->knobs.limits.liveness_us,
+	     "worker %llu is given up, and was heard %lld us ago", (unsigned long long)number,
+	     (long long)(o->w->now_us - n->heard_us));
+	n->gone = true;
+	n->broken |= why == WIRE_BYE_REFUSED;
+}
+
+void oracle_said(struct oracle *o, uint64_t number, uint64_t peer, const struct wire_msg *m)
+{
+	struct subject *s;
+	switch (m->type) {
+	case WIRE_ASSIGN:
+		check_taker(o, number, peer, &m->assign);
 		assigned(o, number, &m->assign);
+		break;
+	case WIRE_WELCOME:
+		welcomed(o, number, peer);
+		break;
+	case WIRE_STALE:
+		oracle_told_stale(o, number, &m->ref);
+		break;
+	case WIRE_RESULT_ACK:
+		s = oracle_find(o, m->ref.task);
+		MUST(o->w, s && (s->final || s->tally.attempt >= m->ref.token.attempt),
+		     "a result is acknowledged before it is durable");
+		break;
+	case WIRE_BYE:
+		said_bye(o, number, peer, m->bye.why);
+		break;
+	default:
+		break;
+	}
 }
 
-void oracle_heard(struct oracle *o, uint64_t number, const struct wire_msg *m)
+static void came(struct oracle *o, uint64_t number, uint64_t peer, const struct wire_hello *h)
 {
-	(void)o;
-	(void)number;
-	(void)m;
+	FH_ASSERT_CMP(o->hello_count, <, HELLOS_MAX);
+	struct hello_model *model = &o->hellos[o->hello_count++];
+	uint32_t count = h->in_flight.count;
+	*model = (struct hello_model){ number,
+				       peer,
+				       { count, fh_calloc(count, sizeof(struct wire_ref)) } };
+	for (uint32_t i = 0; i < count; i++) {
+		model->refs.list[i] = h->in_flight.list[i];
+		o->declared += h->in_flight.list[i].token.generation < o->generation;
+	}
+}
+
+/* It says that an attempt of its own has ended as only the loss of one can. */
+static void reported(struct oracle *o, uint64_t number, const struct wire_result *r)
+{
+	struct subject *s = oracle_find(o, r->task);
+	uint32_t k = s ? subject_token(s, r->token) : NO_TOKEN;
+	if (k == NO_TOKEN || s->lease != k || s->holder != number)
+		return;
+	MUST(o->w, !s->fenced_us[k], "worker %llu has given %s up, and says its result",
+	     (unsigned long long)number, subject_name(s));
+	s->reported = true;
+	s->given_back = r->result.reason == REASON_WORKER_LOST ||
+			(r->result.state == TASK_CANCELLED && !s->cancel_asked);
+}
+
+void oracle_heard(struct oracle *o, uint64_t number, uint64_t peer, const struct wire_msg *m)
+{
+	struct worker_model *n = oracle_worker(o, number);
+	if (m->type == WIRE_HELLO) {
+		came(o, number, peer, &m->hello);
+		return;
+	}
+	if (n->gone || n->peer != peer)
+		return;
+	n->heard_us = o->w->now_us;
+	switch (m->type) {
+	case WIRE_CREDIT:
+		if (m->credit.granted_total > n->granted)
+			n->granted = m->credit.granted_total;
+		break;
+	case WIRE_HEARTBEAT:
+		oracle_listed_by(o, number, &m->heartbeat);
+		break;
+	case WIRE_RESULT:
+		reported(o, number, &m->result);
+		break;
+	case WIRE_DRAIN:
+		n->leaving = true;
+		break;
+	case WIRE_BYE:
+		n->gone = true;
+		n->left = m->bye.why == WIRE_BYE_DRAINED;
+		n->broken = !n->left;
+		break;
+	default:
+		break;
+	}
+}
+
+void oracle_fenced(struct oracle *o, struct fh_id task, struct task_token token)
+{
+	struct subject *s = oracle_find(o, task);
+	uint32_t k = s ? subject_token(s, token) : NO_TOKEN;
+	if (k != NO_TOKEN && !s->fenced_us[k]) {
+		s->fenced_us[k] = o->w->now_us;
+		o->w->seen.fenced++;
+	}
 }
 
 uint32_t subject_token(const struct subject *s, struct task_token token)
@@ -84,6 +240,8 @@ void oracle_begun(struct oracle *o, uint64_t number, struct fh_id task, struct t
 	uint32_t k = s ? subject_token(s, token) : NO_TOKEN;
 	MUST(o->w, k != NO_TOKEN && s->numbers[k] == number,
 	     "a child runs an attempt that was never sent to its host");
+	MUST(o->w, !s->fenced_us[k] || o->w->now_us <= s->fenced_us[k] + FENCED_US,
+	     "%s is begun by a worker that has given it up", subject_name(s));
 	MUST(o->w, !s->begun[k], "%s: token (%u, %u) is run twice", subject_name(s), token.attempt,
 	     token.generation);
 	for (uint32_t i = 0; i < s->token_count; i++)

@@ -64,6 +64,8 @@ static struct request *request_draw(struct clients *c)
 		wish->doomed = rng_chance(rng, k->doomed);
 		wish->script =
 			script_draw(rng, k->trouble, wish->options.timeout_ms > 0, k->run_max_us);
+		if (rng_chance(rng, k->poison))
+			script_make_poison(&wish->script, rng_chance(rng, 500));
 		if (wish->doomed) {
 			wish->script = script_hang(rng);
 			wish->options.timeout_ms = 0;
@@ -259,12 +261,21 @@ static bool ask_again(struct clients *c)
 	return true;
 }
 
+/* How many there may be by now. */
+static uint32_t submissions_by_now(const struct world *w)
+{
+	const struct knobs *k = &w->knobs;
+	if (!k->spread)
+		return k->submissions;
+	return 2 + (uint32_t)(k->submissions * w->turn / k->turns);
+}
+
 bool requests_act(struct clients *c)
 {
 	struct request *r = due_request(c);
 	if (ask_again(c))
 		return true;
-	if (!r && !c->w->calm && c->request_count < c->w->knobs.submissions) {
+	if (!r && !c->w->calm && c->request_count < submissions_by_now(c->w)) {
 		if (rng_chance(&c->w->rng, 100)) {
 			make_group(c);
 			return true;

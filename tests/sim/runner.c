@@ -71,6 +71,8 @@ static void finish(struct runner_model *r, uint32_t slot, enum task_state state,
 	struct child *c = &r->children[slot];
 	struct job j = c->pipe[0];
 	struct news *n = tell(r, SESSION_EV_FINISHED, slot, j.number);
+	n->task = j.task;
+	n->token = j.token;
 	n->result = (struct task_result){ .state = state, .reason = reason };
 	n->result.run_us = (uint32_t)(j.begun ? r->w->now_us - j.begins_us : 0);
 	n->result.finished_ms = world_wall_ms(r->w);
@@ -134,6 +136,8 @@ void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job, enum
 			return;
 		}
 		struct news *n = tell(r, SESSION_EV_FINISHED, slot, job);
+		n->task = j->task;
+		n->token = j->token;
 		n->result = (struct task_result){ .state = state, .reason = reason };
 		n->event.slot.state = state;
 		n->event.slot.reason = reason;
@@ -187,6 +191,19 @@ void runner_model_observe(struct runner_model *r)
 			continue;
 		j->seen = true;
 		oracle_begun(r->w->oracle, r->number, j->task, j->token);
+	}
+}
+
+void runner_model_fence(const struct runner_model *r)
+{
+	for (uint32_t i = 0; i < r->slots; i++)
+		for (uint32_t k = 0; k < r->children[i].len; k++)
+			oracle_fenced(r->w->oracle, r->children[i].pipe[k].task,
+				      r->children[i].pipe[k].token);
+	for (uint32_t i = 0; i < r->news_len; i++) {
+		const struct news *n = &r->news[(r->news_first + i) % NEWS_MAX];
+		if (n->event.kind == SESSION_EV_FINISHED)
+			oracle_fenced(r->w->oracle, n->task, n->token);
 	}
 }
 

@@ -37,7 +37,9 @@ struct child {
 
 struct news {
 	struct session_event event;
-	struct task_result result; /* FINISHED */
+	struct fh_id task; /* FINISHED */
+	struct task_token token;
+	struct task_result result;
 	bool retry_match;
 };
 
@@ -63,6 +65,10 @@ void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job,
 
 /* Tells the oracle which heads have begun by now: children need nobody's turn to begin. */
 void runner_model_observe(struct runner_model *r);
+
+/* Tells the oracle what the host gives up: all that its children have, and what they have ended
+ * and the session has not heard of. */
+void runner_model_fence(const struct runner_model *r);
 
 /* The machine does nothing for a while. */
 void runner_model_freeze(struct runner_model *r, int64_t for_us);

@@ -113,7 +113,7 @@ void tap_commit(struct tap *t, size_t max_calls)
 	t->count -= count;
 	for (size_t i = 0; i < t->count; i++)
 		t->waiting[i] = t->waiting[i + count];
-	t->w->commits++;
+	t->w->seen.commits++;
 }
 
 void tap_restart(struct tap *t, struct store_recovery *ret_recovery)

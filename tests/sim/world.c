@@ -23,7 +23,7 @@
 enum {
 	/* From the calm on: far more than the longest delay, backoff and backstop of a task, times
 	 * its attempts. */
-	CALM_MAX_S = 600,
+	CALM_MAX_S = 2000,
 	CALM_TURNS_MAX = 400000,
 	/* A host that was given up when the calm came may have to wait for two answers, and for
 	 * what it runs. */
@@ -127,7 +127,7 @@ static void start_dispatcher(struct world *w, const struct store_recovery *recov
 void world_crash(struct world *w)
 {
 	struct store_recovery recovery;
-	w->crashes++;
+	w->seen.crashes++;
 	world_note(w, "crash, %zu calls are not committed", tap_waiting(w->tap));
 	tap_restart(w->tap, &recovery);
 	w->crashing = true;
@@ -136,6 +136,7 @@ void world_crash(struct world *w)
 	hub_break_all(w->hub, w->now_us + shut_us);
 	dispatch_free(&w->dispatch);
 	clients_broken(w->clients);
+	oracle_crashed(w->oracle);
 	w->crashing = false;
 	w->stopping = false;
 	for (uint32_t i = 0; i < w->knobs.hosts && w->knobs.local; i++)
@@ -159,6 +160,7 @@ static void run_dispatcher(struct world *w)
 	w->woken = false;
 	int ret = dispatch_run(w->dispatch);
 	MUST(w, ret == 0, "the dispatcher stops");
+	oracle_ran(w->oracle);
 	dispatch_check(w->dispatch);
 }
 
@@ -226,7 +228,7 @@ static void pass_time(struct world *w)
 {
 	int64_t at = next_us(w);
 	if (rng_chance(&w->rng, 700))
-		w->now_us += rng_skewed(&w->rng, 500);
+		w->now_us += rng_skewed(&w->rng, w->calm ? 500 : w->knobs.pace_us);
 	else if (at != INT64_MAX && at > w->now_us)
 		w->now_us = at + rng_skewed(&w->rng, 2000);
 }
@@ -318,7 +320,15 @@ static void check_rest(struct world *w)
 	oracle_check_end(w->oracle);
 }
 
-uint64_t world_run(uint64_t seed, bool verbose)
+static void seen_add(struct seen *sum, const struct seen *more)
+{
+	uint64_t *to = (uint64_t *)sum;
+	const uint64_t *from = (const uint64_t *)more;
+	for (size_t i = 0; i < sizeof *sum / sizeof *to; i++)
+		to[i] += from[i];
+}
+
+uint64_t world_run(uint64_t seed, bool verbose, struct seen *seen)
 {
 	struct world world = { .seed = seed, .verbose = verbose }, *w = &world;
 	struct store_recovery recovery;
@@ -342,9 +352,8 @@ uint64_t world_run(uint64_t seed, bool verbose)
 	come_to_rest(w);
 	check_rest(w);
 	mix(w);
-	world_note(w,
-		   "%" PRIu64 " tasks, %" PRIu64 " calls, %" PRIu64 " commits, %" PRIu64 " crashes",
-		   oracle_count(w->oracle), w->calls, w->commits, w->crashes);
+	w->seen.tasks = oracle_count(w->oracle);
+	seen_add(seen, &w->seen);
 	w->crashing = true;
 	for (uint32_t i = 0; i < w->knobs.hosts; i++)
 		host_free(&w->hosts[i]);

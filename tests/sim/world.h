@@ -21,6 +21,12 @@ struct hub;
 struct host;
 struct clients;
 
+/* How much of what was to be seen. */
+struct seen {
+	uint64_t tasks, calls, commits, crashes;
+	uint64_t attempts, adopted, losses, strikes, poisoned, taken, stale, fenced;
+};
+
 struct world {
 	uint64_t seed;
 	bool verbose;
@@ -44,12 +50,12 @@ struct world {
 	struct host *hosts[HOSTS_MAX];
 	struct clients *clients;
 	struct oracle *oracle;
-	uint64_t crashes, commits, calls;
+	struct seen seen;
 };
 
-/* Runs one seed to its end; returns the hash of its history. A violation prints the seed and what
- * was violated, and ends the process with 1. */
-uint64_t world_run(uint64_t seed, bool verbose);
+/* Runs one seed to its end, adds to `seen`; returns the hash of its history. A violation prints the
+ * seed and what was violated, and ends the process with 1. */
+uint64_t world_run(uint64_t seed, bool verbose, struct seen *seen);
 
 /* The dispatcher's process ends here and now, and another one starts. */
 void world_crash(struct world *w);

@@ -318,7 +318,7 @@ static void a_task_far_beyond_its_limit_is_given_up(void **state)
 	bench_pass(b, 6999999);
 	expect_none(b);
 	bench_pass(b, 1);
-	assert_true(task_token_equal(expect(b, CORE_DO_SEND_CANCEL)->token, assign.token));
+	assert_true(task_token_equal(expect(b, CORE_DO_STALE)->token, assign.token));
 	const struct core_action *final = expect(b, CORE_DO_PERSIST_FINAL);
 	assert_int_equal(final->persist.reason, REASON_TIMEOUT);
 	assert_false(final->persist.by_worker);

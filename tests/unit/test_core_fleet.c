@@ -109,6 +109,26 @@ static void a_worker_that_is_away_gets_nothing_and_keeps_what_it_runs(void **sta
 	expect(b, CORE_DO_PERSIST_FINAL);
 }
 
+/* Its start is being recorded when the connection is lost: no ASSIGN can leave. */
+static void what_was_never_sent_is_not_lost_with_its_worker(void **state)
+{
+	struct bench *b = *state;
+	struct core_spec spec = spec_of(1);
+	spec.at_most_once = true;
+	settle(b, spec);
+	session_opened(b, 0, 1, false);
+	credited(b, 0, 10);
+	struct core_action start = *expect(b, CORE_DO_PERSIST_START);
+	paused(b, 0, CORE_PAUSE_AWAY, false);
+	bench_step(b, ref_event(CORE_EV_START_STORED, start.ref));
+	expect_none(b);
+	resumed(b, 0);
+	listed(b, (struct core_ev_held){ .resumed = true });
+	expect_none(b);
+	credited(b, 0, 1);
+	assert_int_equal(expect(b, CORE_DO_ASSIGN)->token.attempt, 1);
+}
+
 static void what_a_worker_that_is_back_does_not_hold_goes_on(void **state)
 {
 	struct bench *b = *state;
@@ -219,6 +239,59 @@ static void what_still_runs_is_adopted(void **state)
 	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.tally.attempt, 1);
 }
 
+static void adopted(struct bench *b, struct core_spec spec, struct task_token token)
+{
+	uint32_t promised = adoption_asked(b, 1);
+	bench_step(b, (struct core_event){ .kind = CORE_EV_ADOPTED,
+					   .adopted = { .promised = promised,
+							.specs = &spec,
+							.tokens = &token,
+							.count = 1 } });
+	expect_none(b);
+}
+
+static void what_is_adopted_is_in_a_child_and_does_not_expire(void **state)
+{
+	struct bench *b = *state;
+	restarted(b, (struct core_start){ .live = 1, .live_bytes = 10 });
+	session_opened(b, 0, 1, false);
+	struct core_spec spec = spec_of(1);
+	spec.expires_us = b->now_us;
+	adopted(b, spec, (struct task_token){ 1, CF_GENERATION - 1 });
+	assert_true(view_of(b, 1).leased);
+	session_lost(b, 0);
+	loss_stored(b, 1);
+	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.reason, REASON_EXPIRED);
+}
+
+static void who_cancelled_it_may_have_been_an_earlier_life(void **state)
+{
+	struct bench *b = *state;
+	restarted(b, (struct core_start){ .live = 1, .live_bytes = 10 });
+	session_opened(b, 0, 1, false);
+	struct task_token token = { 1, CF_GENERATION - 1 };
+	adopted(b, spec_of(1), token);
+	struct core_action was = { .id = id_of(1), .session = 0, .token = token };
+	bench_step(b, finished_event(&was, TASK_CANCELLED, REASON_CANCELLED));
+	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.state, TASK_CANCELLED);
+}
+
+static void a_suspect_that_is_not_adopted_waits_to_be_alone(void **state)
+{
+	struct bench *b = *state;
+	restarted(b, (struct core_start){ .live = 1, .live_bytes = 10 });
+	settle(b, spec_of(9));
+	session_opened(b, 0, 2, false);
+	credited(b, 0, 10);
+	struct core_action other = *expect(b, CORE_DO_ASSIGN);
+	struct core_spec spec = spec_of(1);
+	spec.tally.attempt = spec.tally.losses = 3;
+	adopted(b, spec, (struct task_token){ 3, CF_GENERATION - 1 }); /* a slot is free */
+	bench_step(b, finished_event(&other, TASK_COMPLETED, REASON_NONE));
+	expect(b, CORE_DO_PERSIST_FINAL);
+	assert_int_equal(number_of(expect(b, CORE_DO_ASSIGN)->id), 1);
+}
+
 static void what_waits_in_the_window_is_adopted(void **state)
 {
 	struct bench *b = *state;
@@ -250,14 +323,16 @@ static void nothing_is_handed_out_while_workers_may_come_back(void **state)
 {
 	struct bench *b = *state;
 	int64_t until_us = b->now_us + 5000000;
-	restarted(b, (struct core_start){ .hold_until_us = until_us });
+	restarted(b, (struct core_start){ .hold_until_us = until_us, .next_expiry_us = b->now_us });
 	session_opened(b, 0, 1, false);
 	credited(b, 0, 1);
 	settle(b, spec_of(1));
 	bench_pass(b, 1000000);
 	expect_none(b);
 	assert_true(core_next_us(b->core) <= until_us);
+	assert_true(core_next_us(b->core) > b->now_us);
 	bench_step(b, (struct core_event){ .kind = CORE_EV_HOLD_OVER });
+	expect(b, CORE_DO_EXPIRE_BACKLOG);
 	expect(b, CORE_DO_ASSIGN);
 }
 
@@ -371,12 +446,16 @@ int main(void)
 		core_test(what_is_listed_and_not_its_own_is_stale),
 		core_test(an_end_on_its_way_to_the_store_is_not_stale),
 		core_test(a_worker_that_is_away_gets_nothing_and_keeps_what_it_runs),
+		core_test(what_was_never_sent_is_not_lost_with_its_worker),
 		core_test(what_a_worker_that_is_back_does_not_hold_goes_on),
 		core_test(a_cancellation_is_said_again_to_who_is_back),
 		core_test(an_ordered_pause_lasts_through_a_new_connection),
 		core_test(who_leaves_in_order_is_no_loss),
 		core_test(a_worker_that_can_run_more_gets_more),
 		core_test(what_still_runs_is_adopted),
+		core_test(what_is_adopted_is_in_a_child_and_does_not_expire),
+		core_test(who_cancelled_it_may_have_been_an_earlier_life),
+		core_test(a_suspect_that_is_not_adopted_waits_to_be_alone),
 		core_test(what_waits_in_the_window_is_adopted),
 		core_test(a_token_of_this_generation_is_not_adopted),
 		core_test(nothing_is_handed_out_while_workers_may_come_back),

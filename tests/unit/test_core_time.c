@@ -35,7 +35,7 @@ static void a_leased_task_that_was_not_begun_expires_a_running_one_does_not(void
 	spec.expires_us = b->now_us + 3000;
 	struct core_action assign = leased(b, spec);
 	bench_pass(b, 3000);
-	assert_int_equal(expect(b, CORE_DO_SEND_CANCEL)->session, assign.session);
+	assert_int_equal(expect(b, CORE_DO_STALE)->session, assign.session);
 	expect(b, CORE_DO_PERSIST_FINAL);
 	spec = spec_of(2);
 	spec.expires_us = b->now_us + 3000;
