@@ -173,13 +173,18 @@ void worker_session_lose(struct core *c, struct session *s, bool in_order)
 	c->session_count--;
 }
 
-void worker_session_resume(struct core *c, struct session *s)
+static void detach_all_starting(struct core *c, struct session *s)
 {
 	list_for_each_safe (link, &s->in_flight) {
 		struct task *t = list_entry(link, struct task, link);
 		if (t->phase == PHASE_STARTING)
 			detach_starting(c, t);
 	}
+}
+
+void worker_session_resume(struct core *c, struct session *s)
+{
+	detach_all_starting(c, s);
 	s->granted = s->assigned = s->sent = 0;
 	s->pauses &= (uint8_t)~CORE_PAUSE_AWAY;
 	relist(c, s);
@@ -205,6 +210,8 @@ void worker_session_pause(struct core *c, const struct core_ev_session_paused *e
 		s->pauses |= (uint8_t)ev->why;
 	if (!ev->over)
 		alone_let_go(c, s);
+	if (!ev->over && ev->why == CORE_PAUSE_AWAY)
+		detach_all_starting(c, s);
 	relist(c, s);
 }
 

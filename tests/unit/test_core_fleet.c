@@ -149,6 +149,27 @@ static void an_ordered_pause_lasts_through_a_new_connection(void **state)
 	expect(b, CORE_DO_ASSIGN);
 }
 
+/* Wrong: to send it to who is away. It never leaves, and counts as begun. */
+static void a_start_for_who_is_away_goes_elsewhere(void **state)
+{
+	struct bench *b = *state;
+	struct core_spec spec = spec_of(1);
+	spec.at_most_once = true;
+	settle(b, spec);
+	session_opened(b, 0, 1, false);
+	credited(b, 0, 1);
+	uint32_t ref = expect(b, CORE_DO_PERSIST_START)->ref;
+	paused(b, 0, CORE_PAUSE_AWAY, false);
+	expect_none(b);
+	bench_step(b, ref_event(CORE_EV_START_STORED, ref));
+	expect_none(b);
+	session_opened(b, 1, 1, false);
+	credited(b, 1, 1);
+	const struct core_action *assign = expect(b, CORE_DO_ASSIGN);
+	assert_int_equal(assign->session, 1);
+	assert_int_equal(assign->token.attempt, 1);
+}
+
 static void who_leaves_in_order_is_no_loss(void **state)
 {
 	struct bench *b = *state;
@@ -374,6 +395,7 @@ int main(void)
 		core_test(what_a_worker_that_is_back_does_not_hold_goes_on),
 		core_test(a_cancellation_is_said_again_to_who_is_back),
 		core_test(an_ordered_pause_lasts_through_a_new_connection),
+		core_test(a_start_for_who_is_away_goes_elsewhere),
 		core_test(who_leaves_in_order_is_no_loss),
 		core_test(a_worker_that_can_run_more_gets_more),
 		core_test(what_still_runs_is_adopted),
