@@ -20,10 +20,10 @@
 
 static void send(struct core *c, struct task *t)
 {
-	task_move(c, t, PHASE_LEASED);
 	struct session *s = worker_session(c, t->session);
 	t->sent_no = ++s->sent;
 	t->beat = s->beat;
+	task_move(c, t, PHASE_LEASED);
 	struct core_action *a = action_add_task(c, CORE_DO_ASSIGN, t);
 	a->assign.ahead = t->ahead;
 	a->assign.number = t->sent_no;

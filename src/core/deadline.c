@@ -3,7 +3,8 @@
  *  - In the window: one heap. Not started by its expiry: FAILED(expired). Running longer than its
  *    own limit plus the backstop: its worker has not ended it, so it is taken for FAILED(timeout).
  *  - In the store: when the first delayed task is due, any lane may have got tasks; when the first
- *    expiry has come, the store is asked to end what has expired.
+ *    expiry has come, the store is asked to end what has expired. Not while workers may come back
+ *    from before a restart: what they run lies there too, and was begun in time.
  *
  * Both are times of the wall clock, told as moments of the monotonic one. The wall clock may be
  * set: so they are compared now and then, what is in the window is moved, and the store is asked
@@ -27,8 +28,9 @@ int64_t deadline_of(const struct core *c, const struct task *t)
 	switch ((enum phase)t->phase) {
 	case PHASE_WAITING:
 	case PHASE_SUSPECT:
-	case PHASE_LEASED:
 		return t->expires_us;
+	case PHASE_LEASED:
+		return t->sent_no ? t->expires_us : 0; /* what was adopted came in time */
 	case PHASE_RUNNING:
 		if (t->timeout_ms == 0)
 			return 0;
@@ -118,6 +120,11 @@ static void run_tasks(struct core *c)
 	}
 }
 
+static bool may_expire(const struct core *c)
+{
+	return !c->expiring && !c->hold_until_us;
+}
+
 void deadline_run(struct core *c)
 {
 	run_tasks(c);
@@ -128,7 +135,8 @@ void deadline_run(struct core *c)
 		for (uint32_t i = 0; i < c->lane_count; i++)
 			lane_backlog_grew(&c->lanes[i], PRIORITY_MAX);
 	}
-	if (c->next_expiry_us && c->next_expiry_us <= c->now_us && !c->expiring && action_room(c)) {
+	if (c->next_expiry_us && c->next_expiry_us <= c->now_us && may_expire(c) &&
+	    action_room(c)) {
 		c->expiring = true;
 		c->next_expiry_us = 0;
 		action_add(c, CORE_DO_EXPIRE_BACKLOG);
@@ -146,5 +154,5 @@ int64_t deadline_next_us(const struct core *c)
 	int64_t at = n ? n->key : INT64_MAX;
 	if (!c->draining)
 		at = sooner(at, c->next_due_us);
-	return c->expiring ? at : sooner(at, c->next_expiry_us);
+	return may_expire(c) ? sooner(at, c->next_expiry_us) : at;
 }

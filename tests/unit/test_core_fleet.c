@@ -282,6 +282,39 @@ static void nothing_is_handed_out_while_workers_may_come_back(void **state)
 	expect(b, CORE_DO_ASSIGN);
 }
 
+static void nothing_expires_in_the_store_while_workers_may_come_back(void **state)
+{
+	struct bench *b = *state;
+	int64_t until_us = b->now_us + 5000000;
+	restarted(b, (struct core_start){ .hold_until_us = until_us, .next_expiry_us = 1 });
+	bench_pass(b, 1000000);
+	expect_none(b);
+	assert_true(core_next_us(b->core) > b->now_us);
+	bench_step(b, (struct core_event){ .kind = CORE_EV_HOLD_OVER });
+	expect(b, CORE_DO_EXPIRE_BACKLOG);
+}
+
+static void what_is_adopted_was_begun_in_time(void **state)
+{
+	struct bench *b = *state;
+	restarted(b, (struct core_start){ .live = 1, .live_bytes = 10 });
+	session_opened(b, 0, 1, false);
+	assert_int_equal(adoption_asked(b, 1), 1);
+	struct core_spec spec = spec_of(1);
+	spec.expires_us = b->now_us - 1;
+	struct task_token token = { 1, CF_GENERATION - 1 };
+	bench_step(b, (struct core_event){ .kind = CORE_EV_ADOPTED,
+					   .adopted = { .promised = 1,
+							.specs = &spec,
+							.tokens = &token,
+							.count = 1 } });
+	expect_none(b);
+	assert_true(view_of(b, 1).leased);
+	session_lost(b, 0); /* now it has to begin anew, and that is too late */
+	loss_stored(b, 1);
+	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.reason, REASON_EXPIRED);
+}
+
 /* ---- suspects ---- */
 
 /* Task 1 has lost two workers and waits. */
@@ -402,6 +435,8 @@ int main(void)
 		core_test(what_waits_in_the_window_is_adopted),
 		core_test(a_token_of_this_generation_is_not_adopted),
 		core_test(nothing_is_handed_out_while_workers_may_come_back),
+		core_test(nothing_expires_in_the_store_while_workers_may_come_back),
+		core_test(what_is_adopted_was_begun_in_time),
 		core_test(a_suspect_runs_alone),
 		core_test(strikes_on_two_workers_are_poison),
 		core_test(a_second_opinion_is_asked_for),
