@@ -398,6 +398,38 @@ static void innocents_go_on_while_suspects_wait(void **state)
 	assert_int_equal(expect(b, CORE_DO_ASSIGN)->session, 1);
 }
 
+/* Its loss would be ours. */
+static void a_suspect_waits_for_a_worker_elsewhere(void **state)
+{
+	struct bench *b = *state;
+	settle(b, spec_of(2));
+	session_opened(b, 1, 1, false);
+	credited(b, 1, 10);
+	struct core_action assign = *expect(b, CORE_DO_ASSIGN); /* it is busy */
+	session_opened(b, 2, 1, true);
+	credited(b, 2, 10);
+	struct core_spec spec = spec_of(1);
+	spec.tally.losses = 2;
+	submit(b, spec);
+	expect(b, CORE_DO_PERSIST);
+	stored(b);
+	expect_none(b);
+	bench_step(b, finished_event(&assign, TASK_COMPLETED, REASON_NONE));
+	expect(b, CORE_DO_PERSIST_FINAL);
+	assert_int_equal(expect(b, CORE_DO_ASSIGN)->session, 1);
+}
+
+static void a_suspect_runs_here_when_nobody_else_takes_tasks(void **state)
+{
+	struct bench *b = *state;
+	suspect(b);
+	session_opened(b, 1, 1, false);
+	session_opened(b, 2, 1, true);
+	paused(b, 1, CORE_PAUSE_ORDERED, false);
+	credited(b, 2, 10);
+	assert_int_equal(expect(b, CORE_DO_ASSIGN)->session, 2);
+}
+
 static void a_cancelled_suspect_frees_its_worker(void **state)
 {
 	struct bench *b = *state;
@@ -441,6 +473,8 @@ int main(void)
 		core_test(strikes_on_two_workers_are_poison),
 		core_test(a_second_opinion_is_asked_for),
 		core_test(innocents_go_on_while_suspects_wait),
+		core_test(a_suspect_waits_for_a_worker_elsewhere),
+		core_test(a_suspect_runs_here_when_nobody_else_takes_tasks),
 		core_test(a_cancelled_suspect_frees_its_worker),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
