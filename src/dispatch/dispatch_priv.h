@@ -276,8 +276,8 @@ uint32_t session_number(const struct dispatch *d, const struct session *s);
  */
 void session_hello(struct door *door, uint64_t peer, struct wire_hello *hello);
 /* The HELLO may take effect: its worker's session is opened or resumed; `a`: with what it brings.
- */
-void session_enter(struct door *door, uint64_t peer, struct wire_hello *hello, struct adoption *a);
+ * False: it was refused. */
+bool session_enter(struct door *door, uint64_t peer, struct wire_hello *hello, struct adoption *a);
 /* The connection is gone; the worker may come back. */
 void session_away(struct dispatch *d, struct session *s, const char *why);
 /* It is gone for good: it has left `in_order`, or broken the protocol. */
@@ -302,7 +302,7 @@ void worker_note(struct dispatch *d, struct fh_id instance, bool present);
 /* Begins to fetch what a worker holds from before our start, and takes the HELLO over;
  * session_enter() follows. False: it holds nothing of that. */
 bool adopt_begin(struct door *door, uint64_t peer, struct wire_hello *own_hello);
-/* Between the opening of the session and its WELCOME. */
+/* Between the opening of the session and its WELCOME; CORE_NO_SESSION: there is none. */
 void adopt_all(struct adoption *a, uint32_t session);
 /* Frees one whose op is under way. */
 void adopt_forget(struct store_op *op);

@@ -209,21 +209,27 @@ void session_hello(struct door *door, uint64_t peer, struct wire_hello *h)
 		return;
 	}
 	if (s || !adopt_begin(door, peer, h))
-		session_enter(door, peer, h, NULL);
+		(void)session_enter(door, peer, h, NULL);
 }
 
-void session_enter(struct door *door, uint64_t peer, struct wire_hello *h, struct adoption *a)
+bool session_enter(struct door *door, uint64_t peer, struct wire_hello *h, struct adoption *a)
 {
-	struct session *s = map_get(&door->d->instances, h->instance);
+	struct session *s = map_get(&door->peers, door_key(peer));
+	if (s) { /* it came while the store was asked about the first one */
+		door_refuse(door, peer, s, "a second HELLO");
+		return false;
+	}
+	s = map_get(&door->d->instances, h->instance);
 	if (s) {
 		session_resume(door, peer, s, h, a);
-		return;
+		return true;
 	}
 	s = session_new(door->d);
 	if (s)
 		session_open(door, peer, s, h, a);
 	else
 		door_refuse(door, peer, NULL, "there are too many workers");
+	return s != NULL;
 }
 
 /* ---- what they hold ---- */
