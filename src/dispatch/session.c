@@ -152,7 +152,7 @@ static void session_open(struct door *door, uint64_t peer, struct session *s, st
 		expected_came(d, s->hello.instance);
 		worker_note(d, s->hello.instance, true);
 	}
-	if (d->draining && d->starts == 0)
+	if (door->local && d->draining && d->starts == 0)
 		send_drain(d, s, WIRE_DRAIN_LEAVE);
 }
 
@@ -163,6 +163,7 @@ static void session_resume(struct door *door, uint64_t peer, struct session *s,
 	if (s->connected) {
 		(void)map_remove(&s->door->peers, door_key(s->peer));
 		transport_close_peer(s->door->transport, s->peer);
+		list_remove(&s->ending); /* that was the old one */
 	}
 	hello_keep(s, h);
 	connect_to(s, door, peer);

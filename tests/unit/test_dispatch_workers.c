@@ -269,14 +269,38 @@ static void a_second_hello_before_the_welcome_ends_the_connection(void **state)
 	assert_int_equal(got(b, 2, WIRE_ASSIGN), 1);
 }
 
+static void who_comes_back_is_not_taken_for_its_broken_connection(void **state)
+{
+	struct bench *b = *state;
+	says_hello(b, 1, 10, NULL);
+	b->wires.gone[1] = true;
+	says(b, 1, (struct wire_msg){ .type = WIRE_HEARTBEAT }); /* the answer finds nobody */
+	says_hello(b, 2, 10, NULL);
+	run(b);
+	assert_int_equal(got(b, 2, WIRE_WELCOME), 1);
+	assert_false(b->wires.closed[2]);
+}
+
+static void who_is_let_in_during_a_stop_is_not_sent_away_for_good(void **state)
+{
+	struct bench *b = *state;
+	says_hello(b, 1, 10, old_ref());
+	dispatch_drain(b->dispatch);
+	run(b);
+	assert_int_equal(got(b, 1, WIRE_WELCOME), 1);
+	assert_int_equal(got(b, 1, WIRE_DRAIN), 0);
+}
+
+#define bench_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_a_worker_brings_is_adopted, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			what_a_worker_brings_that_finds_no_room_goes_elsewhere, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(
-			a_second_hello_before_the_welcome_ends_the_connection, set_up, tear_down),
+		bench_test(what_a_worker_brings_is_adopted),
+		bench_test(what_a_worker_brings_that_finds_no_room_goes_elsewhere),
+		bench_test(a_second_hello_before_the_welcome_ends_the_connection),
+		bench_test(who_comes_back_is_not_taken_for_its_broken_connection),
+		bench_test(who_is_let_in_during_a_stop_is_not_sent_away_for_good),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
