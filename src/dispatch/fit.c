@@ -132,16 +132,19 @@ static const char *rare_of_function(const struct dispatch *d, struct function *f
 /* ---- tasks ---- */
 
 /* Nobody can, though workers are there; those that may still come back are waited for. */
-static bool is_unfit(const struct dispatch *d, uint32_t class_ix)
+static bool is_unfit(const struct dispatch *d, const char *needs)
 {
-	bool any = false;
+	uint32_t class_ix;
+	bool known = fit_find_class(d, needs, &class_ix), any = false;
 	if (core_hold_until_us(d->core) > 0)
 		return false;
 	for (uint32_t i = 0; i < d->sessions_touched; i++) {
 		const struct session *s = &d->sessions[i];
-		if (s->open && s->classes >> class_ix & 1)
+		if (!s->open)
+			continue;
+		if (known ? s->classes >> class_ix & 1 : fits(s, needs))
 			return false;
-		any |= s->open;
+		any = true;
 	}
 	return any;
 }
@@ -174,11 +177,11 @@ int fit_task(struct dispatch *d, struct function *f, struct call_submit_item *it
 	fh_free(rare);
 	if (ret == 0)
 		ret = own_needs(o, text);
-	if (ret == 0)
-		ret = fit_class(d, text, ret_class_ix);
 	if (ret)
 		return ret;
-	return *text && !item->wait_for_worker && is_unfit(d, *ret_class_ix) ? FH_EUNFIT : 0;
+	if (*text && !item->wait_for_worker && is_unfit(d, text))
+		return FH_EUNFIT; /* and makes no class: there are few, and they stay */
+	return fit_class(d, text, ret_class_ix);
 }
 
 void fit_explain(const struct dispatch *d, const char *needs, struct call_unfit *ret_unfit)

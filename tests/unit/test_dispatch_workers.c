@@ -291,6 +291,45 @@ static void who_is_let_in_during_a_stop_is_not_sent_away_for_good(void **state)
 	assert_int_equal(got(b, 1, WIRE_DRAIN), 0);
 }
 
+static void submitted(struct call *c)
+{
+	((struct bench *)c->owner)->ret = c->ret;
+}
+
+/* FH_EUNFIT, or whatever the answer is. */
+static int submit(struct bench *b, uint8_t task, const char *needs)
+{
+	struct call_submit_item item = { .task = { .id = id_of(task), .function_id = id_of(1) } };
+	struct call_submit call = { .call = { .kind = CALL_SUBMIT, .done = submitted, .owner = b },
+				    .items = &item,
+				    .count = 1,
+				    .single = true };
+	struct call_sink sink = dispatch_sink(b->dispatch);
+	item.task.options = (struct task_options)TASK_OPTIONS_DEFAULT;
+	item.task.options.needs = fh_strdup(needs);
+	item.task.payload = blob_copy("p", 1);
+	sink.submit(sink.ctx, &call.call);
+	run(b);
+	run(b);
+	task_rec_release(&item.task);
+	return b->ret;
+}
+
+static void what_nobody_can_run_takes_no_place_of_others(void **state)
+{
+	struct bench *b = *state;
+	char needs[32];
+	says_hello(b, 1, 10, NULL);
+	pass(b, 3500000);
+	pass(b, 3500000); /* nobody else comes back */
+	says_hello(b, 2, 20, NULL);
+	for (uint8_t i = 0; i < CORE_CLASSES_MAX; i++) {
+		(void)snprintf(needs, sizeof needs, "label=typo=%u", i);
+		assert_int_equal(submit(b, 1, needs), FH_EUNFIT);
+	}
+	assert_int_equal(submit(b, 1, "runtime=cp311"), 0);
+}
+
 #define bench_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -301,6 +340,7 @@ int main(void)
 		bench_test(a_second_hello_before_the_welcome_ends_the_connection),
 		bench_test(who_comes_back_is_not_taken_for_its_broken_connection),
 		bench_test(who_is_let_in_during_a_stop_is_not_sent_away_for_good),
+		bench_test(what_nobody_can_run_takes_no_place_of_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
