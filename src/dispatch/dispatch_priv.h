@@ -164,6 +164,10 @@ struct dispatch {
 	int64_t expect_until_us;
 	uint32_t local_sessions;
 	uint64_t fleet_changes; /* workers that have come or gone, from 1 on */
+	/* fit.c: modules of the last payload, those of them that some worker lacks, as of which
+	 * change of the fleet; 0: none */
+	char *rare_of, *rare;
+	uint64_t rare_at;
 
 	struct map cache_ids; /* id -> struct finished */
 	struct list cache;

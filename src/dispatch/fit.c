@@ -129,6 +129,30 @@ static const char *rare_of_function(const struct dispatch *d, struct function *f
 	return f->rare;
 }
 
+/* The same for a payload: neighbours mostly name the same ones. */
+static const char *rare_of_payload(struct dispatch *d, const char *modules)
+{
+	if (!modules)
+		return NULL;
+	if (d->rare_at == d->fleet_changes && strcmp(d->rare_of, modules) == 0)
+		return d->rare;
+	char *of = dispatch_alloc(strlen(modules) + 1, 1);
+	memcpy(of, modules, strlen(modules));
+	fit_release(d);
+	d->rare_of = of;
+	d->rare = rare_modules(d, modules);
+	d->rare_at = d->fleet_changes;
+	return d->rare;
+}
+
+void fit_release(struct dispatch *d)
+{
+	fh_free(d->rare_of);
+	fh_free(d->rare);
+	d->rare_of = d->rare = NULL;
+	d->rare_at = 0;
+}
+
 /* ---- tasks ---- */
 
 /* Nobody can, though workers are there; those that may still come back are waited for. */
@@ -166,15 +190,14 @@ int fit_task(struct dispatch *d, struct function *f, struct call_submit_item *it
 	struct needs_parts parts = { .own = o->needs,
 				     .defaults = f->rec.defaults.needs,
 				     .mem_bytes = o->mem_bytes };
-	char *rare = NULL, text[NEEDS_TEXT] = "";
+	char text[NEEDS_TEXT] = "";
 	if (!modules_anywhere) {
 		parts.function_modules = f->rec.modules ? rare_of_function(d, f) : NULL;
-		parts.payload_modules = rare = rare_modules(d, item->modules);
+		parts.payload_modules = rare_of_payload(d, item->modules);
 	}
 	bool none = !parts.own && !parts.defaults && parts.mem_bytes < NEEDS_MEM_MIN &&
 		    !parts.function_modules && !parts.payload_modules;
 	int ret = none ? 0 : needs_join(&parts, text);
-	fh_free(rare);
 	if (ret == 0)
 		ret = own_needs(o, text);
 	if (ret)
