@@ -3,7 +3,8 @@
  *  - In the window: one heap. Not started by its expiry: FAILED(expired). Running longer than its
  *    own limit plus the backstop: its worker has not ended it, so it is taken for FAILED(timeout).
  *  - In the store: when the first delayed task is due, any lane may have got tasks; when the first
- *    expiry has come, the store is asked to end what has expired.
+ *    expiry has come, the store is asked to end what has expired. Not while workers may come back
+ *    from before a restart: what they run lies there too, and was begun in time.
  *
  * Both are times of the wall clock, told as moments of the monotonic one. The wall clock may be
  * set: so they are compared now and then, what is in the window is moved, and the store is asked

@@ -133,7 +133,7 @@ struct core_ev_adoption_asked {
  * the worker has for them (`specs`), or in the window already (`refs`). They stay under those
  * tokens. What does not fit is left alone: HELD follows. */
 struct core_ev_adopted {
-	uint32_t session;
+	uint32_t session;	 /* CORE_NO_SESSION: it was not let in, all of it waits */
 	uint32_t promised;	 /* places kept that are free again now */
 	struct core_spec *specs; /* `ref` is written */
 	const struct task_token *tokens;

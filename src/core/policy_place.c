@@ -1,6 +1,7 @@
 /* Decides where a task goes: to the least loaded session that runs its class and has room for it.
  * A task that needs a slot of its own looks only at sessions with a free slot. The cost is one
- * bitmap a pool, whatever the number of sessions. */
+ * bitmap a pool, whatever the number of sessions; only for a suspect that fits nowhere but in this
+ * process are those looked at that are busy. */
 #include "base/list.h"
 #include "core/policy.h"
 #include "core/state.h"
@@ -46,6 +47,17 @@ static void look_into(const struct pool *p, const struct task *t, struct session
 		}
 }
 
+/* A worker elsewhere that runs the class, and is only busy just now. */
+static bool is_elsewhere(const struct core *c, uint32_t class_ix)
+{
+	list_for_each (link, &c->contacts) {
+		const struct session *s = list_entry(link, struct session, contact);
+		if (!s->pauses && s->pool->classes >> class_ix & 1)
+			return true;
+	}
+	return false;
+}
+
 struct session *policy_place_alone(const struct core *c, const struct task *t)
 {
 	uint32_t class_ix = c->lanes[t->lane].class_ix;
@@ -55,5 +67,5 @@ struct session *policy_place_alone(const struct core *c, const struct task *t)
 		if (p->classes >> class_ix & 1)
 			look_into(p, t, &best);
 	}
-	return best;
+	return best && best->immortal && is_elsewhere(c, class_ix) ? NULL : best;
 }

@@ -55,7 +55,8 @@ struct task {
 	int64_t started_us;	   /* RUNNING */
 	int64_t due_us;		   /* PAUSING: when it may be tried again */
 	uint64_t cancel_request;   /* who waits for its cancellation, if cancel_waits */
-	uint64_t sent_no;	   /* LEASED, RUNNING: how many ASSIGNs its session had then */
+	uint64_t sent_no;	   /* LEASED, RUNNING: how many ASSIGNs its session had then;
+				    * 0: it was adopted */
 	uint32_t beat;		   /* ... the last list of its session that named it */
 	uint32_t lane;
 	uint32_t session, session_serial; /* who has it, or had it last; CORE_NO_SESSION */

@@ -8,7 +8,8 @@
  * the store gives those that nobody has claimed (STORE_TAKE); the session is opened, the core
  * adopts them, and only then WELCOME lets the worker speak: so its results find their lease.
  * Failure modes: what is not adopted is answered with STALE behind WELCOME. The worker's connection
- * may break meanwhile, and a second HELLO come first: then that session is resumed. */
+ * may break meanwhile, and a second HELLO come first: then that session is resumed. A worker that
+ * is not let in after all leaves what it has brought to others. */
 #include <inttypes.h>
 
 #include "base/assert.h"
@@ -133,8 +134,6 @@ static void adopt_portion(struct adoption *a, uint32_t session, struct portion *
 		const struct task_rec *t = &a->op.ret_tasks[p->at + i];
 		p->functions[i] = function_pin(d, t->function_id);
 		p->tokens[i] = next_token(a, t->id);
-		if (session == CORE_NO_SESSION) /* no token of an earlier start: not adopted */
-			p->tokens[i].generation = d->totals.generation;
 		uint32_t class_ix;
 		int ret = fit_class(d, a->op.ret_class_keys[p->at + i], &class_ix);
 		FH_ASSERT_CMP(ret, ==, 0); /* a lane of the store is known from the start on */
@@ -187,7 +186,8 @@ static void taken(struct store_op *op)
 	struct adoption *a = (struct adoption *)op;
 	dispatch_op_done(op);
 	FH_ASSERT_CMP(op->ret, ==, 0);
-	session_enter(a->door, a->peer, &a->hello, a);
+	if (!session_enter(a->door, a->peer, &a->hello, a))
+		adopt_all(a, CORE_NO_SESSION);
 	cancel_ask_again(a->door->d);
 	adopt_forget(op);
 }

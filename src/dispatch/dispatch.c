@@ -451,6 +451,7 @@ void dispatch_free(struct dispatch **dp)
 	sessions_release(d);
 	window_release(d);
 	functions_release(d);
+	fit_release(d);
 	if (d->core)
 		core_free(&d->core);
 	fh_free(d->expected);

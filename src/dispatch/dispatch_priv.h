@@ -164,6 +164,10 @@ struct dispatch {
 	int64_t expect_until_us;
 	uint32_t local_sessions;
 	uint64_t fleet_changes; /* workers that have come or gone, from 1 on */
+	/* fit.c: modules of the last payload, those of them that some worker lacks, as of which
+	 * change of the fleet; 0: none */
+	char *rare_of, *rare;
+	uint64_t rare_at;
 
 	struct map cache_ids; /* id -> struct finished */
 	struct list cache;
@@ -276,8 +280,8 @@ uint32_t session_number(const struct dispatch *d, const struct session *s);
  */
 void session_hello(struct door *door, uint64_t peer, struct wire_hello *hello);
 /* The HELLO may take effect: its worker's session is opened or resumed; `a`: with what it brings.
- */
-void session_enter(struct door *door, uint64_t peer, struct wire_hello *hello, struct adoption *a);
+ * False: it was refused. */
+bool session_enter(struct door *door, uint64_t peer, struct wire_hello *hello, struct adoption *a);
 /* The connection is gone; the worker may come back. */
 void session_away(struct dispatch *d, struct session *s, const char *why);
 /* It is gone for good: it has left `in_order`, or broken the protocol. */

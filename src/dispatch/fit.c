@@ -129,19 +129,46 @@ static const char *rare_of_function(const struct dispatch *d, struct function *f
 	return f->rare;
 }
 
+/* The same for a payload: neighbours mostly name the same ones. */
+static const char *rare_of_payload(struct dispatch *d, const char *modules)
+{
+	if (!modules)
+		return NULL;
+	if (d->rare_at == d->fleet_changes && strcmp(d->rare_of, modules) == 0)
+		return d->rare;
+	char *of = dispatch_alloc(strlen(modules) + 1, 1);
+	memcpy(of, modules, strlen(modules));
+	fit_release(d);
+	d->rare_of = of;
+	d->rare = rare_modules(d, modules);
+	d->rare_at = d->fleet_changes;
+	return d->rare;
+}
+
+void fit_release(struct dispatch *d)
+{
+	fh_free(d->rare_of);
+	fh_free(d->rare);
+	d->rare_of = d->rare = NULL;
+	d->rare_at = 0;
+}
+
 /* ---- tasks ---- */
 
 /* Nobody can, though workers are there; those that may still come back are waited for. */
-static bool is_unfit(const struct dispatch *d, uint32_t class_ix)
+static bool is_unfit(const struct dispatch *d, const char *needs)
 {
-	bool any = false;
+	uint32_t class_ix;
+	bool known = fit_find_class(d, needs, &class_ix), any = false;
 	if (core_hold_until_us(d->core) > 0)
 		return false;
 	for (uint32_t i = 0; i < d->sessions_touched; i++) {
 		const struct session *s = &d->sessions[i];
-		if (s->open && s->classes >> class_ix & 1)
+		if (!s->open)
+			continue;
+		if (known ? s->classes >> class_ix & 1 : fits(s, needs))
 			return false;
-		any |= s->open;
+		any = true;
 	}
 	return any;
 }
@@ -163,22 +190,21 @@ int fit_task(struct dispatch *d, struct function *f, struct call_submit_item *it
 	struct needs_parts parts = { .own = o->needs,
 				     .defaults = f->rec.defaults.needs,
 				     .mem_bytes = o->mem_bytes };
-	char *rare = NULL, text[NEEDS_TEXT] = "";
+	char text[NEEDS_TEXT] = "";
 	if (!modules_anywhere) {
 		parts.function_modules = f->rec.modules ? rare_of_function(d, f) : NULL;
-		parts.payload_modules = rare = rare_modules(d, item->modules);
+		parts.payload_modules = rare_of_payload(d, item->modules);
 	}
 	bool none = !parts.own && !parts.defaults && parts.mem_bytes < NEEDS_MEM_MIN &&
 		    !parts.function_modules && !parts.payload_modules;
 	int ret = none ? 0 : needs_join(&parts, text);
-	fh_free(rare);
 	if (ret == 0)
 		ret = own_needs(o, text);
-	if (ret == 0)
-		ret = fit_class(d, text, ret_class_ix);
 	if (ret)
 		return ret;
-	return *text && !item->wait_for_worker && is_unfit(d, *ret_class_ix) ? FH_EUNFIT : 0;
+	if (*text && !item->wait_for_worker && is_unfit(d, text))
+		return FH_EUNFIT; /* and makes no class: there are few, and they stay */
+	return fit_class(d, text, ret_class_ix);
 }
 
 void fit_explain(const struct dispatch *d, const char *needs, struct call_unfit *ret_unfit)

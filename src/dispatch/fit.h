@@ -35,6 +35,9 @@ bool fit_find_class(const struct dispatch *d, const char *needs, uint32_t *ret_c
 int fit_task(struct dispatch *d, struct function *f, struct call_submit_item *item,
 	     bool modules_anywhere, uint32_t *ret_class_ix) FH_MUST_USE;
 
+/* Gives up what was remembered of modules. */
+void fit_release(struct dispatch *d);
+
 /* Why nobody can run tasks with these needs. */
 void fit_explain(const struct dispatch *d, const char *needs, struct call_unfit *ret_unfit);
 

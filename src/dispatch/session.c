@@ -152,7 +152,7 @@ static void session_open(struct door *door, uint64_t peer, struct session *s, st
 		expected_came(d, s->hello.instance);
 		worker_note(d, s->hello.instance, true);
 	}
-	if (d->draining && d->starts == 0)
+	if (door->local && d->draining && d->starts == 0)
 		send_drain(d, s, WIRE_DRAIN_LEAVE);
 }
 
@@ -163,6 +163,7 @@ static void session_resume(struct door *door, uint64_t peer, struct session *s,
 	if (s->connected) {
 		(void)map_remove(&s->door->peers, door_key(s->peer));
 		transport_close_peer(s->door->transport, s->peer);
+		list_remove(&s->ending); /* that was the old one */
 	}
 	hello_keep(s, h);
 	connect_to(s, door, peer);
@@ -209,24 +210,27 @@ void session_hello(struct door *door, uint64_t peer, struct wire_hello *h)
 		return;
 	}
 	if (s || !adopt_begin(door, peer, h))
-		session_enter(door, peer, h, NULL);
+		(void)session_enter(door, peer, h, NULL);
 }
 
-void session_enter(struct door *door, uint64_t peer, struct wire_hello *h, struct adoption *a)
+bool session_enter(struct door *door, uint64_t peer, struct wire_hello *h, struct adoption *a)
 {
-	struct session *s = map_get(&door->d->instances, h->instance);
+	struct session *s = map_get(&door->peers, door_key(peer));
+	if (s) { /* it came while the store was asked about the first one */
+		door_refuse(door, peer, s, "a second HELLO");
+		return false;
+	}
+	s = map_get(&door->d->instances, h->instance);
 	if (s) {
 		session_resume(door, peer, s, h, a);
-		return;
+		return true;
 	}
 	s = session_new(door->d);
 	if (s)
 		session_open(door, peer, s, h, a);
-	else {
-		if (a)
-			adopt_all(a, CORE_NO_SESSION);
+	else
 		door_refuse(door, peer, NULL, "there are too many workers");
-	}
+	return s != NULL;
 }
 
 /* ---- what they hold ---- */

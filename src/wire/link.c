@@ -91,8 +91,11 @@ void wire_link_free(struct wire_link **link)
 
 /* ---- out ---- */
 
+/* The heartbeat of a large worker is long, and still what it is known to live by. */
 static bool is_urgent(enum wire_type type, size_t len)
 {
+	if (type == WIRE_HEARTBEAT)
+		return len <= ENTRY_MAX;
 	return type != WIRE_ASSIGN && type != WIRE_FUNCTION && type != WIRE_RESULT &&
 	       len <= WIRE_URGENT_MAX;
 }

@@ -32,7 +32,7 @@ enum {
 	 * 100 MB/s. */
 	WIRE_WINDOW = 4 << 20,
 	/* A message up to this length that is none of the large kinds is not held back by the
-	 * window. */
+	 * window; a HEARTBEAT is not as long as it fits into a frame. */
 	WIRE_URGENT_MAX = 4 << 10,
 	/* Messages that may wait to be sent: far more than credit lets in. */
 	WIRE_QUEUE_MAX = 1 << 18,

@@ -10,7 +10,7 @@
 
 enum {
 	PAGE = 512,
-	PROMPT_MS = 5000,
+	PROMPT_MS = 11000, /* six seconds of them a start waits for workers that may come back */
 	DESCRIBED_MAX = 8,
 };
 

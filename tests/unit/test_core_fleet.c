@@ -169,6 +169,27 @@ static void an_ordered_pause_lasts_through_a_new_connection(void **state)
 	expect(b, CORE_DO_ASSIGN);
 }
 
+/* Wrong: to send it to who is away. It never leaves, and counts as begun. */
+static void a_start_for_who_is_away_goes_elsewhere(void **state)
+{
+	struct bench *b = *state;
+	struct core_spec spec = spec_of(1);
+	spec.at_most_once = true;
+	settle(b, spec);
+	session_opened(b, 0, 1, false);
+	credited(b, 0, 1);
+	uint32_t ref = expect(b, CORE_DO_PERSIST_START)->ref;
+	paused(b, 0, CORE_PAUSE_AWAY, false);
+	expect_none(b);
+	bench_step(b, ref_event(CORE_EV_START_STORED, ref));
+	expect_none(b);
+	session_opened(b, 1, 1, false);
+	credited(b, 1, 1);
+	const struct core_action *assign = expect(b, CORE_DO_ASSIGN);
+	assert_int_equal(assign->session, 1);
+	assert_int_equal(assign->token.attempt, 1);
+}
+
 static void who_leaves_in_order_is_no_loss(void **state)
 {
 	struct bench *b = *state;
@@ -336,6 +357,39 @@ static void nothing_is_handed_out_while_workers_may_come_back(void **state)
 	expect(b, CORE_DO_ASSIGN);
 }
 
+static void nothing_expires_in_the_store_while_workers_may_come_back(void **state)
+{
+	struct bench *b = *state;
+	int64_t until_us = b->now_us + 5000000;
+	restarted(b, (struct core_start){ .hold_until_us = until_us, .next_expiry_us = 1 });
+	bench_pass(b, 1000000);
+	expect_none(b);
+	assert_true(core_next_us(b->core) > b->now_us);
+	bench_step(b, (struct core_event){ .kind = CORE_EV_HOLD_OVER });
+	expect(b, CORE_DO_EXPIRE_BACKLOG);
+}
+
+static void what_is_adopted_was_begun_in_time(void **state)
+{
+	struct bench *b = *state;
+	restarted(b, (struct core_start){ .live = 1, .live_bytes = 10 });
+	session_opened(b, 0, 1, false);
+	assert_int_equal(adoption_asked(b, 1), 1);
+	struct core_spec spec = spec_of(1);
+	spec.expires_us = b->now_us - 1;
+	struct task_token token = { 1, CF_GENERATION - 1 };
+	bench_step(b, (struct core_event){ .kind = CORE_EV_ADOPTED,
+					   .adopted = { .promised = 1,
+							.specs = &spec,
+							.tokens = &token,
+							.count = 1 } });
+	expect_none(b);
+	assert_true(view_of(b, 1).leased);
+	session_lost(b, 0); /* now it has to begin anew, and that is too late */
+	loss_stored(b, 1);
+	assert_int_equal(expect(b, CORE_DO_PERSIST_FINAL)->persist.reason, REASON_EXPIRED);
+}
+
 /* ---- suspects ---- */
 
 /* Task 1 has lost two workers and waits. */
@@ -419,6 +473,38 @@ static void innocents_go_on_while_suspects_wait(void **state)
 	assert_int_equal(expect(b, CORE_DO_ASSIGN)->session, 1);
 }
 
+/* Its loss would be ours. */
+static void a_suspect_waits_for_a_worker_elsewhere(void **state)
+{
+	struct bench *b = *state;
+	settle(b, spec_of(2));
+	session_opened(b, 1, 1, false);
+	credited(b, 1, 10);
+	struct core_action assign = *expect(b, CORE_DO_ASSIGN); /* it is busy */
+	session_opened(b, 2, 1, true);
+	credited(b, 2, 10);
+	struct core_spec spec = spec_of(1);
+	spec.tally.losses = 2;
+	submit(b, spec);
+	expect(b, CORE_DO_PERSIST);
+	stored(b);
+	expect_none(b);
+	bench_step(b, finished_event(&assign, TASK_COMPLETED, REASON_NONE));
+	expect(b, CORE_DO_PERSIST_FINAL);
+	assert_int_equal(expect(b, CORE_DO_ASSIGN)->session, 1);
+}
+
+static void a_suspect_runs_here_when_nobody_else_takes_tasks(void **state)
+{
+	struct bench *b = *state;
+	suspect(b);
+	session_opened(b, 1, 1, false);
+	session_opened(b, 2, 1, true);
+	paused(b, 1, CORE_PAUSE_ORDERED, false);
+	credited(b, 2, 10);
+	assert_int_equal(expect(b, CORE_DO_ASSIGN)->session, 2);
+}
+
 static void a_cancelled_suspect_frees_its_worker(void **state)
 {
 	struct bench *b = *state;
@@ -450,6 +536,7 @@ int main(void)
 		core_test(what_a_worker_that_is_back_does_not_hold_goes_on),
 		core_test(a_cancellation_is_said_again_to_who_is_back),
 		core_test(an_ordered_pause_lasts_through_a_new_connection),
+		core_test(a_start_for_who_is_away_goes_elsewhere),
 		core_test(who_leaves_in_order_is_no_loss),
 		core_test(a_worker_that_can_run_more_gets_more),
 		core_test(what_still_runs_is_adopted),
@@ -459,10 +546,14 @@ int main(void)
 		core_test(what_waits_in_the_window_is_adopted),
 		core_test(a_token_of_this_generation_is_not_adopted),
 		core_test(nothing_is_handed_out_while_workers_may_come_back),
+		core_test(nothing_expires_in_the_store_while_workers_may_come_back),
+		core_test(what_is_adopted_was_begun_in_time),
 		core_test(a_suspect_runs_alone),
 		core_test(strikes_on_two_workers_are_poison),
 		core_test(a_second_opinion_is_asked_for),
 		core_test(innocents_go_on_while_suspects_wait),
+		core_test(a_suspect_waits_for_a_worker_elsewhere),
+		core_test(a_suspect_runs_here_when_nobody_else_takes_tasks),
 		core_test(a_cancelled_suspect_frees_its_worker),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

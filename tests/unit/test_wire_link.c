@@ -119,6 +119,38 @@ static void a_large_message_goes_in_pieces_and_lets_small_ones_pass(void **state
 	wire_link_free(&b.link);
 }
 
+/* Of a worker that holds so many tasks. */
+static void send_heartbeat(struct side *s, uint32_t count)
+{
+	struct wire_msg m = { .type = WIRE_HEARTBEAT, .heartbeat.in_flight.count = count };
+	m.heartbeat.in_flight.list = fh_calloc(count, sizeof *m.heartbeat.in_flight.list);
+	assert_non_null(m.heartbeat.in_flight.list);
+	assert_int_equal(wire_link_send(s->link, &m), 0);
+}
+
+/* Wrong: to let it wait. (1) A worker with many tasks sends large results for some seconds; (2) its
+ * heartbeat waits behind them, so it is not answered; (3) it takes us for dead. */
+static void a_long_heartbeat_passes_large_messages(void **state)
+{
+	(void)state;
+	struct side a, b;
+	open_side(&a);
+	open_side(&b);
+	send_assign(&a, 1 << 20);
+	assert_int_equal(move(&a, &b, 2), 2);
+	send_credit(&a);
+	send_heartbeat(&a, 2700);
+	assert_int_equal(move(&a, &b, 2), 2);
+	assert_int_equal(b.got, 2);
+	assert_int_equal(b.last, WIRE_HEARTBEAT);
+	send_heartbeat(&a, 10000); /* not if it does not fit into a frame */
+	(void)move(&a, &b, 100);
+	assert_int_equal(b.got, 4);
+	assert_int_equal(b.last, WIRE_HEARTBEAT);
+	wire_link_free(&a.link);
+	wire_link_free(&b.link);
+}
+
 /* Nobody reads: what is large waits, what is urgent does not. */
 static void a_slow_reader_holds_back_what_is_large(void **state)
 {
@@ -280,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_messages_share_a_frame),
 		cmocka_unit_test(a_large_message_goes_in_pieces_and_lets_small_ones_pass),
+		cmocka_unit_test(a_long_heartbeat_passes_large_messages),
 		cmocka_unit_test(a_slow_reader_holds_back_what_is_large),
 		cmocka_unit_test(a_reader_reports_by_itself),
 		cmocka_unit_test(random_traffic_arrives_whole),
