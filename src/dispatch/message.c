@@ -236,6 +236,16 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 	wire_msg_release(own_msg);
 }
 
+static void on_heard(void *ctx, uint64_t peer)
+{
+	struct door *door = ctx;
+	const struct session *s = map_get(&door->peers, door_key(peer));
+	if (!s)
+		return;
+	struct core_event ev = { .kind = CORE_EV_HEARD, .session = session_number(door->d, s) };
+	dispatch_step(door->d, &ev);
+}
+
 static void on_lost(void *ctx, uint64_t peer)
 {
 	struct door *door = ctx;
@@ -262,6 +272,7 @@ void door_open(struct door *door)
 		door->transport->handler = (struct transport_handler){
 			.ctx = door,
 			.message = on_message,
+			.heard = on_heard,
 			.lost = on_lost,
 			.wake = on_wake,
 			.trouble = on_trouble,
