@@ -125,6 +125,18 @@ static void started(struct dispatch *d, uint32_t session, const struct wire_ref 
 	dispatch_step(d, &ev);
 }
 
+/* A worker elsewhere has a clock of its own: how long it took is all that it knows of our time. */
+static void to_our_time(struct dispatch *d, struct task_result *r)
+{
+	int64_t now_ms = dispatch_wall_ms(d), took_ms;
+	if (__builtin_sub_overflow(r->finished_ms, r->started_ms, &took_ms) || took_ms < 0 ||
+	    took_ms > now_ms)
+		took_ms = 0;
+	if (r->started_ms)
+		r->started_ms = now_ms - took_ms;
+	r->finished_ms = now_ms;
+}
+
 static void result(struct dispatch *d, struct session *s, struct wire_result *r)
 {
 	if (!task_state_is_final(r->result.state) || r->result.state >= TASK_STATE_COUNT ||
@@ -142,6 +154,8 @@ static void result(struct dispatch *d, struct session *s, struct wire_result *r)
 			     .retry_match = r->retry_match,
 			     .run_us = r->result.run_us },
 	};
+	if (!s->door->local)
+		to_our_time(d, &r->result);
 	s->finished++;
 	s->failed += r->result.state == TASK_FAILED;
 	d->incoming = r;
