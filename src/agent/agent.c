@@ -151,6 +151,12 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 		a->config.welcomed(a->config.ctx);
 }
 
+static void on_heard(void *ctx, uint64_t peer)
+{
+	(void)peer;
+	step_kind(ctx, SESSION_EV_HEARD);
+}
+
 static void on_connected(void *ctx, uint64_t peer)
 {
 	(void)peer;
@@ -329,6 +335,7 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 		.ctx = a,
 		.connected = on_connected,
 		.message = on_message,
+		.heard = on_heard,
 		.lost = on_lost,
 		.wake = on_wake,
 		.trouble = on_trouble,

@@ -96,8 +96,10 @@ static void persist_final(struct dispatch *d, const struct core_action *a)
 	}
 	r->state = a->persist.state;
 	r->reason = a->persist.reason;
-	if (!r->started_ms)
+	if (!r->started_ms || (t->started_ms && t->started_ms < r->started_ms))
 		r->started_ms = t->started_ms;
+	if (r->started_ms && r->started_ms < t->rec.created_ms)
+		r->started_ms = t->rec.created_ms;
 	if (!r->finished_ms)
 		r->finished_ms = dispatch_wall_ms(d);
 	t->rec.state = r->state;

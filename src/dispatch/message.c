@@ -125,6 +125,18 @@ static void started(struct dispatch *d, uint32_t session, const struct wire_ref 
 	dispatch_step(d, &ev);
 }
 
+/* A worker elsewhere has a clock of its own: how long it took is all that it knows of our time. */
+static void to_our_time(struct dispatch *d, struct task_result *r)
+{
+	int64_t now_ms = dispatch_wall_ms(d), took_ms;
+	if (__builtin_sub_overflow(r->finished_ms, r->started_ms, &took_ms) || took_ms < 0 ||
+	    took_ms > now_ms)
+		took_ms = 0;
+	if (r->started_ms)
+		r->started_ms = now_ms - took_ms;
+	r->finished_ms = now_ms;
+}
+
 static void result(struct dispatch *d, struct session *s, struct wire_result *r)
 {
 	if (!task_state_is_final(r->result.state) || r->result.state >= TASK_STATE_COUNT ||
@@ -142,6 +154,8 @@ static void result(struct dispatch *d, struct session *s, struct wire_result *r)
 			     .retry_match = r->retry_match,
 			     .run_us = r->result.run_us },
 	};
+	if (!s->door->local)
+		to_our_time(d, &r->result);
 	s->finished++;
 	s->failed += r->result.state == TASK_FAILED;
 	d->incoming = r;
@@ -236,6 +250,16 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 	wire_msg_release(own_msg);
 }
 
+static void on_heard(void *ctx, uint64_t peer)
+{
+	struct door *door = ctx;
+	const struct session *s = map_get(&door->peers, door_key(peer));
+	if (!s)
+		return;
+	struct core_event ev = { .kind = CORE_EV_HEARD, .session = session_number(door->d, s) };
+	dispatch_step(door->d, &ev);
+}
+
 static void on_lost(void *ctx, uint64_t peer)
 {
 	struct door *door = ctx;
@@ -262,6 +286,7 @@ void door_open(struct door *door)
 		door->transport->handler = (struct transport_handler){
 			.ctx = door,
 			.message = on_message,
+			.heard = on_heard,
 			.lost = on_lost,
 			.wake = on_wake,
 			.trouble = on_trouble,

@@ -25,6 +25,9 @@ struct transport_handler {
 	void (*connected)(void *ctx, uint64_t peer);
 	/* One message; the handler owns it from now on (takes what it needs, releases the rest). */
 	void (*message)(void *ctx, uint64_t peer, struct wire_msg *own_msg);
+	/* A part of a long message has come, or word of how much the other side has: a sign of life
+	 * where a slow line is busy with what is large. May be NULL. */
+	void (*heard)(void *ctx, uint64_t peer);
 	/* The connection is gone; nothing more comes from this peer. May be NULL. */
 	void (*lost)(void *ctx, uint64_t peer);
 	/* There is something to poll(); called at most once until the next poll(). It may be called

@@ -85,6 +85,29 @@ static void refuse(struct dealer *d, int why, const struct fh_err *err)
 	dealer_end_attempt(d, err->text);
 }
 
+static void receive_frame(struct dealer *d, const void *data, size_t len)
+{
+	struct fh_err err = { "" };
+	unsigned delivered = d->delivered;
+	d->receiving = true;
+	int ret = wire_link_receive(d->link, data, len, deliver, d, &err);
+	d->receiving = false;
+	bool dropped = d->dropped;
+	d->dropped = false;
+	if (dropped) {
+		wire_link_free(&d->link);
+		return;
+	}
+	if (ret) {
+		refuse(d, ret, &err);
+		return;
+	}
+	if (wire_link_pending(d->link))
+		event_active(d->flush, EV_TIMEOUT, 0);
+	if (d->delivered == delivered && d->base.handler.heard)
+		d->base.handler.heard(d->base.handler.ctx, 0);
+}
+
 /* False: nothing is there, or nobody. */
 static bool receive_one(struct dealer *d)
 {
@@ -95,20 +118,8 @@ static bool receive_one(struct dealer *d)
 	for (; got && zmq_msg_more(&part); parts++)
 		if (zsocket_receive(d->socket, &part))
 			FH_UNREACHABLE("half a message");
-	if (got) {
-		struct fh_err err = { "" };
-		d->receiving = true;
-		int ret = wire_link_receive(d->link, zmq_msg_data(&part),
-					    parts == 1 ? zmq_msg_size(&part) : 0, deliver, d, &err);
-		d->receiving = false;
-		if (d->dropped)
-			wire_link_free(&d->link);
-		else if (ret)
-			refuse(d, ret, &err);
-		else if (wire_link_pending(d->link))
-			event_active(d->flush, EV_TIMEOUT, 0);
-		d->dropped = false;
-	}
+	if (got)
+		receive_frame(d, zmq_msg_data(&part), parts == 1 ? zmq_msg_size(&part) : 0);
 	(void)zmq_msg_close(&part);
 	return got;
 }

@@ -133,16 +133,21 @@ static void refuse(struct router *r, struct peer *p, int why, const struct fh_er
 static void receive_frame(struct router *r, struct peer *p, const void *data, size_t len)
 {
 	struct fh_err err = { "" };
+	unsigned delivered = r->delivered;
 	r->source = p;
 	peer_hold(p);
 	int ret = wire_link_receive(p->link, data, len, deliver, r, &err);
 	r->source = NULL;
 	if (!peer_let_go(p))
 		return;
-	if (ret)
+	if (ret) {
 		refuse(r, p, ret, &err);
-	else if (wire_link_pending(p->link))
+		return;
+	}
+	if (wire_link_pending(p->link))
 		mark_dirty(r, p);
+	if (p->known && r->delivered == delivered && r->base.handler.heard)
+		r->base.handler.heard(r->base.handler.ctx, p->number);
 }
 
 /* A peer whose frames come under another key is another peer. */

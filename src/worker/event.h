@@ -13,6 +13,7 @@ enum session_event_kind {
 	SESSION_EV_CONNECTED,	 /* the transport has a dispatcher at its other end */
 	SESSION_EV_DISCONNECTED, /* it is gone */
 	SESSION_EV_RECEIVED,	 /* a message from the dispatcher */
+	SESSION_EV_HEARD,	 /* a part of one, or word of what it has received */
 	SESSION_EV_DRAINED,	 /* the owner of this worker wants it to end: take no more */
 
 	/* From the runner, see src/runner/runner.h. */

@@ -232,6 +232,10 @@ static void handle(struct session *s, const struct session_event *event)
 		if (!understood(s, event->message))
 			s->stats.ignored++;
 		break;
+	case SESSION_EV_HEARD:
+		if (s->link == LINK_WELCOMED)
+			session_heard(s);
+		break;
 	case SESSION_EV_DRAINED:
 		session_drain_by_owner(s);
 		break;

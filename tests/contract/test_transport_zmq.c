@@ -345,6 +345,18 @@ static void nothing_is_dropped_for_a_peer_that_does_not_read(void **state)
 	healthy_worker(r);
 }
 
+/* A heartbeat that stands in line behind it may be late. */
+static void a_long_message_is_a_sign_of_life_on_its_way(void **state)
+{
+	struct rig *r = *state;
+	enum { LEN = 4 << 20 };
+	healthy_worker(r);
+	assert_int_equal(send_assign(&r->w, 0, LEN), 0);
+	run_until(r->loop, r->d.bytes == LEN);
+	assert_in_range(r->d.heard, LEN / WIRE_FRAME_MAX, LEN / WIRE_FRAME_MAX + 2);
+	run_until(r->loop, r->w.heard > 0); /* it was told what had come */
+}
+
 static void a_dispatcher_that_comes_back_is_found_again(void **state)
 {
 	struct rig *r = *state;
@@ -495,6 +507,7 @@ int main(void)
 		with_rig(raw_tcp_junk_hurts_nobody),
 		with_rig(a_flood_that_is_cut_off_hurts_nobody),
 		with_rig(nothing_is_dropped_for_a_peer_that_does_not_read),
+		with_rig(a_long_message_is_a_sign_of_life_on_its_way),
 		with_rig(a_dispatcher_that_comes_back_is_found_again),
 		with_rig(who_heard_of_no_connection_hears_of_no_end),
 		with_rig(what_does_not_speak_zeromq_is_named),

@@ -72,6 +72,13 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 		transport_close_peer(e->t, peer);
 }
 
+static void on_heard(void *ctx, uint64_t peer)
+{
+	struct end *e = ctx;
+	(void)peer;
+	e->heard++;
+}
+
 static void on_lost(void *ctx, uint64_t peer)
 {
 	struct end *e = ctx;
@@ -108,6 +115,7 @@ void end_init(struct event_base *loop, struct end *e)
 		.ctx = e,
 		.connected = on_connected,
 		.message = on_message,
+		.heard = on_heard,
 		.lost = on_lost,
 		.wake = on_wake,
 		.trouble = on_trouble,

@@ -16,6 +16,7 @@ struct end {
 	struct event *work;
 	uint64_t peer;		       /* the last one that was heard of */
 	unsigned connected, got, lost; /* how often */
+	unsigned heard;		       /* parts of messages, and counts */
 	uint64_t bytes;		       /* of payloads of ASSIGNs */
 	uint64_t last;		       /* granted_total of the last CREDIT */
 	bool ordered;		       /* every CREDIT was one more than the one before */

@@ -182,6 +182,14 @@ class Client:
         body = {"function_id": function_id, "payload": call(*args), **options}
         return self.good("POST", "/v1/tasks", body)["id"]
 
+    def submit_bytes(self, function_id: str, *args: Any) -> str:
+        """The same as raw bytes, which may be larger."""
+        answer = self.ask("POST", f"/v1/tasks?function_id={function_id}", pickle.dumps((args, {})),
+                          {"Content-Type": "application/octet-stream"})
+        if answer.status != 201:
+            raise Refused(answer)
+        return answer.json["id"]
+
     def batch(self, function_id: str, calls: Iterable[Sequence[Any]],
               **fields: Any) -> Tuple[str, List[str]]:
         """(group, ids of the tasks)"""

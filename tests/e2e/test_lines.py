@@ -1,0 +1,172 @@
+"""The line between a worker and its server: cut, held up, slow. A task that runs is not run again
+for it, and nothing is recorded twice."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+import workload
+from conftest import ServerMaker, WorkerMaker
+from fleet import Fleet
+from harness import Client, wait_until
+from line import Line
+
+MIB = 1 << 20
+MODES = ("push", "pull")
+
+
+@pytest.fixture
+def server(make_server: ServerMaker) -> Fleet:
+    return make_server("--grace", "1", slots=0, bind=True)
+
+
+@pytest.fixture
+def line(server: Fleet) -> Iterator[Line]:
+    with Line(server.door.number) as line:
+        yield line
+
+
+def lines(path: Path) -> List[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+def listed(client: Client) -> List[Dict[str, Any]]:
+    return client.good("GET", "/v1/workers")["items"]
+
+
+# ---- cut ------------------------------------------------------------------------------------
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("mode", MODES)
+def test_a_cut_costs_nothing_that_runs(server: Fleet, make_worker: WorkerMaker, line: Line,
+                                       tmp_path: Path, mode: str) -> None:
+    """It is the same worker over the next connection, under the same session."""
+    worker = make_worker(line.url, mode=mode)
+    client = server.client
+    function = client.register(workload.hold)
+    running = [client.submit(function, str(tmp_path), n) for n in range(2)]
+    waiting = [client.submit(function, str(tmp_path), n) for n in range(2, 5)]
+    for task in running:
+        client.started(task)
+    before, = listed(client)
+    for n in range(3):
+        line.cut()
+        wait_until(lambda n=n: worker.log.count("the dispatcher is gone") == n + 1, "it noticed")
+        wait_until(lambda n=n: server.log.count("is back, with") == n + 1, "it is back")
+    (tmp_path / "go").touch()
+    assert [client.value(task) for task in running + waiting] == list(range(5))
+    assert sorted(lines(tmp_path / "started")) == list("01234"), "each ran once"
+    after, = listed(client)
+    assert (after["id"], after["connected_at"]) == (before["id"], before["connected_at"])
+
+
+def test_short_tasks_under_many_cuts(server: Fleet, make_worker: WorkerMaker, line: Line,
+                                     tmp_path: Path) -> None:
+    """Nothing is lost; what was in a child when the line was cut is told over the next one."""
+    make_worker(line.url, mode="push")
+    make_worker(line.url, mode="pull")
+    client, noted = server.client, tmp_path / "noted"
+    function = client.register(workload.square_noted)
+    group, ids = client.batch(function, [(str(noted), n) for n in range(5000)])
+    for share in range(500, 4500, 500):
+        wait_until(lambda s=share: len(lines(noted)) >= s, "some have run")
+        line.cut()
+    assert {task["state"] for task in client.collect(group)} == {"COMPLETED"}
+    assert [client.value(task) for task in ids[::500]] == [n * n for n in range(0, 5000, 500)]
+    assert sorted(map(int, lines(noted))) == list(range(5000)), "each ran once"
+
+
+def test_a_result_in_the_middle_of_which_the_line_is_cut_comes_whole(
+        server: Fleet, make_worker: WorkerMaker, line: Line) -> None:
+    make_worker(line.url)
+    client = server.client
+    client.run(client.register(workload.add), 1, 1)
+    line.rate = 20 * MIB
+    passed = line.passed
+    task = client.submit(client.register(workload.huge), 9)
+    for share in (1, 4, 12):
+        wait_until(lambda s=share: line.passed > passed + s * MIB, "a part has come")
+        line.cut()
+    assert client.value(task) == b"x" * (9 * MIB)
+    assert client.task(task)["attempt"] == 1
+
+
+# ---- held up --------------------------------------------------------------------------------
+
+
+def test_a_silent_line_ends_what_runs_before_it_runs_elsewhere(
+        server: Fleet, make_worker: WorkerMaker, line: Line, tmp_path: Path) -> None:
+    """The connection stands and says nothing: the worker ends its tasks by itself, so that none
+    runs in two places, and is one of many again when the line works."""
+    fenced = make_worker(line.url, slots=1)
+    client = server.client
+    task = client.submit(client.register(workload.hold_and_tell), str(tmp_path), "x")
+    client.started(task)
+    child, = fenced.children()
+    line.hold()
+    other = make_worker(server.url, slots=1)
+    wait_until(lambda: len(lines(tmp_path / "started")) == 2, "it runs elsewhere")
+    assert child not in fenced.children(), "and nowhere else"
+    line.go_on()
+    wait_until(lambda: len(listed(client)) == 2, "it is back")
+    (tmp_path / "go").touch()
+    assert client.value(task) in other.children()
+
+
+def test_a_short_silence_is_nothing(server: Fleet, make_worker: WorkerMaker, line: Line,
+                                    tmp_path: Path) -> None:
+    """Less than three quarters of what the dispatcher allows (4 s)."""
+    worker = make_worker(line.url, slots=1)
+    client = server.client
+    task = client.submit(client.register(workload.hold), str(tmp_path), "x")
+    client.started(task)
+    line.hold()
+    since = time.monotonic()
+    wait_until(lambda: time.monotonic() - since > 1.5, "it was silent for a while")
+    line.go_on()
+    (tmp_path / "go").touch()
+    assert client.value(task) == "x"
+    assert lines(tmp_path / "started") == ["x"] and "silent" not in worker.log
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_both_sides_may_sleep_for_long(server: Fleet, make_worker: WorkerMaker, tmp_path: Path,
+                                       mode: str) -> None:
+    """As on one laptop that is closed: nobody has missed anything."""
+    worker = make_worker(server.url, mode=mode, slots=1)
+    client = server.client
+    task = client.submit(client.register(workload.hold), str(tmp_path), "x")
+    client.started(task)
+    everybody = [*worker.processes(), server.process.pid]
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    since = time.monotonic()
+    wait_until(lambda: time.monotonic() - since > 5, "longer than any patience")
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
+    (tmp_path / "go").touch()
+    assert client.value(task) == "x"
+    assert lines(tmp_path / "started") == ["x"] and client.task(task)["attempt"] == 1
+
+
+# ---- slow -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["arguments", "result"])
+def test_a_large_payload_over_a_slow_line_arrives(server: Fleet, make_worker: WorkerMaker,
+                                                  line: Line, way: str) -> None:
+    """At 8 Mbit/s heartbeats stand in line behind it for longer than a worker may be silent."""
+    make_worker(line.url, slots=1)
+    client = server.client
+    client.run(client.register(workload.add), 1, 1)
+    line.rate = MIB
+    if way == "result":
+        task = client.submit(client.register(workload.huge), 6)
+    else:
+        task = client.submit_bytes(client.register(len, name="len"), b"x" * (6 * MIB))
+    assert client.value(task) == (6 * MIB if way == "arguments" else b"x" * (6 * MIB))
+    assert client.task(task)["attempt"] == 1
