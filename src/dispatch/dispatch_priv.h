@@ -20,7 +20,7 @@ struct function {
 	uint64_t rare_at;
 	struct list lru;    /* in dispatch.functions_idle while pins == 0 */
 	struct list calls;  /* submissions that wait for the read (call.link) */
-	uint64_t *sessions; /* bit set: sessions that wait for the payload */
+	uint64_t *sessions; /* bit set: sessions that wait for the payload; NULL: none */
 };
 
 /* A place of the window, under the core's `ref`. */

@@ -106,7 +106,6 @@ static struct function *function_add(struct dispatch *d, struct fh_id id)
 	struct function *f = dispatch_alloc(1, sizeof *f);
 	f->id = id;
 	f->handle = d->handle_free[--d->handle_free_len];
-	f->sessions = dispatch_alloc(d->config.limits.sessions_max / 64 + 1, sizeof *f->sessions);
 	list_init(&f->lru);
 	list_init(&f->calls);
 	d->handles[f->handle] = f;
@@ -158,6 +157,26 @@ static void fill(struct dispatch *d, struct function *f, struct function_rec *ow
 	d->function_bytes += payload_len(f);
 }
 
+/* A payload that is missing after the read: no such function, and the worker is told so. */
+static void send_payload(struct dispatch *d, const struct function *f, uint32_t session)
+{
+	struct wire_msg m = { .type = WIRE_FUNCTION,
+			      .function = { .function = f->id,
+					    .payload = blob_ref(f->rec.payload),
+					    .serializer = f->rec.serializer } };
+	session_send(d, session, &m);
+}
+
+static void send_to_waiting(struct dispatch *d, struct function *f)
+{
+	uint64_t *waiting = f->sessions;
+	f->sessions = NULL;
+	for (uint32_t s = 0; waiting && s < d->sessions_touched; s++)
+		if (waiting[s / 64] >> (s % 64) & 1)
+			send_payload(d, f, s);
+	fh_free(waiting);
+}
+
 static void read_done(struct store_op *op)
 {
 	struct function_op *o = (struct function_op *)op;
@@ -174,9 +193,7 @@ static void read_done(struct store_op *op)
 	idle_remove(d, f);
 	for (struct list *l; (l = list_pop_front(&f->calls));)
 		submit_resume(d, list_entry(l, struct call, link));
-	for (uint32_t s = 0; s < d->sessions_touched; s++)
-		if (f->sessions[s / 64] >> (s % 64) & 1)
-			function_send(d, f, s);
+	send_to_waiting(d, f);
 	function_unpin(d, f);
 }
 
@@ -193,30 +210,26 @@ void function_read(struct dispatch *d, struct function *f)
 	dispatch_op(d, &o->get.op, STORE_GET_FUNCTION, read_done);
 }
 
+/* A worker that hears nothing for a while asks again: the read is still under way then. */
 void function_send(struct dispatch *d, struct function *f, uint32_t session)
 {
-	uint64_t bit = UINT64_C(1) << (session % 64);
-	/* A worker that hears nothing for a while asks again: the read is still under way then. */
-	if (!f->rec.payload && (f->asked || !(f->sessions[session / 64] & bit))) {
-		f->sessions[session / 64] |= bit;
-		function_read(d, f);
+	if (f->rec.payload) {
+		send_payload(d, f, session);
 		return;
 	}
-	/* A payload that is still missing after the read: no such function, and the worker is told
-	 * so. */
-	f->sessions[session / 64] &= ~bit;
-	struct wire_msg m = { .type = WIRE_FUNCTION,
-			      .function = { .function = f->id,
-					    .payload = blob_ref(f->rec.payload),
-					    .serializer = f->rec.serializer } };
-	session_send(d, session, &m);
+	if (!f->sessions)
+		f->sessions =
+			dispatch_alloc(d->config.limits.sessions_max / 64 + 1, sizeof *f->sessions);
+	f->sessions[session / 64] |= UINT64_C(1) << (session % 64);
+	function_read(d, f);
 }
 
 void functions_forget_session(struct dispatch *d, uint32_t session)
 {
 	size_t pos = 0;
 	for (struct function *f; (f = map_next(&d->functions, &pos));)
-		f->sessions[session / 64] &= ~(UINT64_C(1) << (session % 64));
+		if (f->sessions)
+			f->sessions[session / 64] &= ~(UINT64_C(1) << (session % 64));
 }
 
 static void call_put_done(struct store_op *op)
