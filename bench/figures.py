@@ -12,6 +12,8 @@ from base64 import b64decode
 from typing import Callable, Dict, List
 
 import harness
+import losses
+import workers
 from backlog import backlog
 from harness import Row, median, peer
 
@@ -50,7 +52,7 @@ def latency(quick: bool) -> List[Row]:
 def legacy(quick: bool) -> List[Row]:
     """The four old endpoints, one request a task, by a compiled client; every result compared."""
     n, gets = (1000, 2000) if quick else (30000, 60000)
-    client = harness.ROOT / "build" / "release" / "bench" / "legacy_client"
+    client = harness.COMPILED / "legacy_client"
 
     def load(*arguments: object) -> List[float]:
         done = subprocess.run([str(a) for a in (client, port, *arguments)], check=True,
@@ -132,5 +134,7 @@ def start(quick: bool) -> List[Row]:
 
 FIGURES: Dict[str, Callable[[bool], List[Row]]] = {
     "noop": noop, "latency": latency, "legacy": legacy, "naps": naps, "payload": payload,
-    "start": start, "backlog": backlog,
+    "start": start, "backlog": backlog, "tcp": workers.tcp, "slots": workers.slots,
+    "heartbeat": workers.heartbeat, "host": workers.host, "lost": losses.lost,
+    "restart": losses.restart,
 }

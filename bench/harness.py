@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
@@ -20,10 +20,13 @@ PEERS = ROOT / "bench" / "peers"
 SCRATCH = ROOT / "build" / "bench"
 sys.path[:0] = [str(ROOT / "demo"), str(ROOT / "python"), str(PEERS)]
 
+from process import Process  # noqa: E402
 from server import Server  # noqa: E402
 
 EXECUTABLE = Path(os.environ.get("FARHAND_EXE", ROOT / "build" / "farhand"))
+COMPILED = ROOT / "build" / "release" / "bench"
 CORES = os.cpu_count() or 1
+FOR_WORKERS = ("--local", 0, "--bind", "tcp://127.0.0.1:0")  # no slots of its own
 
 
 class Row(NamedTuple):
@@ -59,16 +62,53 @@ def median(rows: List[Dict[str, Any]], key: str) -> float:
     return statistics.median(row[key] for row in rows)
 
 
+def new_server(folder: Path, *options: object) -> Server:
+    return Server(EXECUTABLE, folder, "--python", sys.executable, "--path", PEERS, *options)
+
+
 @contextmanager
 def server(*options: object) -> Iterator[Server]:
     """A server that is not started yet, with an empty data folder on a real disk."""
     folder = Path(tempfile.mkdtemp(prefix="serve-", dir=SCRATCH))
-    one = Server(EXECUTABLE, folder, "--python", sys.executable, "--path", PEERS, *options)
+    one = new_server(folder, *options)
     try:
         yield one
     finally:
         one.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Worker(Process):
+    """One `farhand worker` with real children that dials a server's `--bind`."""
+
+    def __init__(self, one: Server, mode: str, slots: int, name: str = "") -> None:
+        super().__init__(f"{mode} worker{name}", mode, EXECUTABLE, one.folder)
+        self._server, self._slots = one, slots
+
+    def arguments(self) -> List[object]:
+        return ["worker", "-m", self.mode, "-w", self._slots, "--python", sys.executable,
+                "--path", PEERS, self._server.workers_url]
+
+
+class EchoWorkers(Process):
+    """Processes that are a worker each, whose slots answer every task at once, without Python."""
+
+    def __init__(self, one: Server, processes: int, slots: int) -> None:
+        super().__init__("echo workers", "push", COMPILED / "echo_workers", one.folder)
+        self._server, self._processes, self._slots = one, processes, slots
+
+    def arguments(self) -> List[object]:
+        return [self._processes, self._slots, self.mode, self._server.workers_url]
+
+
+@contextmanager
+def running(*processes: Process) -> Iterator[None]:
+    """Starts them in this order and stops them in the other one, whatever happens."""
+    with ExitStack() as stack:
+        for process in processes:
+            stack.callback(process.stop)
+            process.start()
+        yield
 
 
 class Http:

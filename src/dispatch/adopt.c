@@ -133,6 +133,8 @@ static void adopt_portion(struct adoption *a, uint32_t session, struct portion *
 		const struct task_rec *t = &a->op.ret_tasks[p->at + i];
 		p->functions[i] = function_pin(d, t->function_id);
 		p->tokens[i] = next_token(a, t->id);
+		if (session == CORE_NO_SESSION) /* no token of an earlier start: not adopted */
+			p->tokens[i].generation = d->totals.generation;
 		uint32_t class_ix;
 		int ret = fit_class(d, a->op.ret_class_keys[p->at + i], &class_ix);
 		FH_ASSERT_CMP(ret, ==, 0); /* a lane of the store is known from the start on */
@@ -176,7 +178,8 @@ void adopt_all(struct adoption *a, uint32_t session)
 	struct portion p = { .a = a };
 	while (p.at < a->op.ret_count)
 		adopt_portion(a, session, &p);
-	adopt_here(a, session);
+	if (session != CORE_NO_SESSION)
+		adopt_here(a, session);
 }
 
 static void taken(struct store_op *op)

@@ -302,7 +302,8 @@ void worker_note(struct dispatch *d, struct fh_id instance, bool present);
 /* Begins to fetch what a worker holds from before our start, and takes the HELLO over;
  * session_enter() follows. False: it holds nothing of that. */
 bool adopt_begin(struct door *door, uint64_t peer, struct wire_hello *own_hello);
-/* Between the opening of the session and its WELCOME. */
+/* Between the opening of the session and its WELCOME. CORE_NO_SESSION: there is no place for the
+ * worker; what was fetched waits for others. */
 void adopt_all(struct adoption *a, uint32_t session);
 /* Frees one whose op is under way. */
 void adopt_forget(struct store_op *op);

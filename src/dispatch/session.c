@@ -222,8 +222,11 @@ void session_enter(struct door *door, uint64_t peer, struct wire_hello *h, struc
 	s = session_new(door->d);
 	if (s)
 		session_open(door, peer, s, h, a);
-	else
+	else {
+		if (a)
+			adopt_all(a, CORE_NO_SESSION);
 		door_refuse(door, peer, NULL, "there are too many workers");
+	}
 }
 
 /* ---- what they hold ---- */

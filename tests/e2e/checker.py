@@ -61,6 +61,7 @@ class History:
     reads: List[Read] = dataclasses.field(default_factory=list)
     chains: List[Chain] = dataclasses.field(default_factory=list)
     kills: int = 0  # of the server
+    losses: int = 0  # faults that may have lost a worker or its way to the server
     hits: int = 0  # of runner children
     known: List[str] = dataclasses.field(default_factory=list)  # ids, in the order of 2xx
     # the truth after the end
@@ -199,15 +200,16 @@ def _times(h: History) -> Dict[int, List[float]]:
 
 def runs_are_bounded(h: History) -> Iterator[str]:
     """S8, S9: at most once where that was asked for; never more often than retries and losses
-    explain. A kill loses at most one attempt of a task. Numbers whose submission broke without a
-    key may be there twice, so they prove nothing."""
+    explain. A kill or another loss costs at most one attempt of a task. Numbers whose submission
+    broke without a key may be there twice, so they prove nothing."""
     times = _times(h)
     for offer in h.offers:
         if offer.broken and not offer.key:
             continue
         for n in offer.numbers:
             runs = len(times.get(n, []))
-            limit = {"once": 1, "fail": RETRIES + 1 + h.kills}.get(kind_of(n), 1 + h.kills)
+            lost = h.kills + h.losses
+            limit = {"once": 1, "fail": RETRIES + 1 + lost}.get(kind_of(n), 1 + lost)
             if runs > limit:
                 yield f"number {n} ({kind_of(n)}) has run {runs} times, {limit} are allowed"
     for task, n in h.accepted().items():

@@ -7,10 +7,11 @@ import pickle
 import random
 import threading
 import time
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from checker import RETRIES, Cancel, Chain, History, Offer, Read, kind_of
-from harness import BROKEN, FINAL, Answer, Client, Server, call
+from checker import RETRIES, Cancel, Chain, Execution, History, Offer, Read, kind_of
+from harness import BROKEN, FINAL, PATIENCE_S, Answer, Client, Server, call, wait_until
 
 DELAY_S = 0.3
 BATCH_MAX = 30
@@ -232,3 +233,34 @@ class Waiter(Actor):
             while not self.follow(group, wait_s=5):
                 pass
             self.history.add(Chain(group, self.followed[group][0]))
+
+
+# ---- the end --------------------------------------------------------------------------------
+
+
+def stop_all(actors: List[Actor]) -> None:
+    for actor in actors:
+        actor.stopping.set()
+    for actor in actors:
+        actor.join()
+        if actor.failure:
+            raise actor.failure
+
+
+def learn_the_truth(history: History, client: Client, noted: Path, actors: List[Actor]) -> None:
+    """All there is to know, once nothing is under way any more. The clients have stopped."""
+    def through() -> bool:
+        counts = client.counts()
+        return counts["QUEUED"] + counts["RUNNING"] == 0
+
+    wait_until(through, "everything is final", 2 * PATIENCE_S)
+    history.stored = sum(client.counts().values())
+    for task in history.accepted():
+        history.finals[task] = final_of(client.get(f"/v1/tasks/{task}/result"))
+    lines = noted.read_text().splitlines() if noted.exists() else []
+    history.executions = [Execution(int(n), float(at)) for n, at in map(str.split, lines)]
+    for actor in actors:
+        if isinstance(actor, Waiter):
+            actor.finish(client)
+        if isinstance(actor, Submitter):
+            actor.replay(client)

@@ -17,7 +17,8 @@ from typing import Any, Callable, Dict, List
 import pytest
 import workload
 from checker import (Cancel, Chain, Execution, History, Offer, Read, kind_of, violations)
-from clients import Actor, Canceller, Numbers, Reader, Submitter, Waiter, final_of
+from clients import (Actor, Canceller, Numbers, Reader, Submitter, Waiter, learn_the_truth,
+                     stop_all)
 from conftest import ServerMaker
 from fleet import everywhere
 from harness import Client, Server, wait_until
@@ -60,30 +61,6 @@ def kill_again_and_again(server: Server, history: History, actors: List[Actor], 
             return
 
 
-def learn_the_truth(history: History, client: Client, noted: Path) -> None:
-    """All there is to know, once nothing is under way any more."""
-    def through() -> bool:
-        counts = client.counts()
-        return counts["QUEUED"] + counts["RUNNING"] == 0
-
-    wait_until(through, "everything is final", 120)
-    history.stored = sum(client.counts().values())
-    for task in history.accepted():
-        answer = client.get(f"/v1/tasks/{task}/result")
-        history.finals[task] = final_of(answer)
-    lines = noted.read_text().splitlines() if noted.exists() else []
-    history.executions = [Execution(int(n), float(at)) for n, at in map(str.split, lines)]
-
-
-def stop_all(actors: List[Actor]) -> None:
-    for actor in actors:
-        actor.stopping.set()
-    for actor in actors:
-        actor.join()
-        if actor.failure:
-            raise actor.failure
-
-
 @everywhere
 @pytest.mark.smoke
 @pytest.mark.parametrize("children_too", [False, True])
@@ -108,12 +85,7 @@ def test_the_server_is_killed_again_and_again(make_server: ServerMaker, tmp_path
         stop_all(actors)
     history.hits = trouble.hits
     server.restart()
-    learn_the_truth(history, server.client, noted)
-    for actor in actors:
-        if isinstance(actor, Waiter):
-            actor.finish(server.client)
-        if isinstance(actor, Submitter):
-            actor.replay(server.client)
+    learn_the_truth(history, server.client, noted, actors)
     found = violations(history)
     assert not found, f"SEED={SEED} KILLS={KILLS}: {len(found)} violations:\n" + "\n".join(found)
     expect_substance(history)

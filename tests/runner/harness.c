@@ -335,6 +335,7 @@ int harness_main(const char *name, const struct CMUnitTest *tests, size_t count)
 	const char *pythons = getenv("FARHAND_TEST_PYTHONS");
 	char *list = strdup(pythons && *pythons ? pythons : "python3"), *save = NULL;
 	int failed = 0;
+	(void)unsetenv("PYTHONPATH"); /* what is imported is the runner's own choice */
 	for (char *p = strtok_r(list, " :", &save); p; p = strtok_r(NULL, " :", &save)) {
 		print_message("with %s\n", p);
 		test_python = p;
