@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any, Callable, List, Optional, Tuple
 
 STOP_WITHIN_S = 20.0  # twice the grace of running tasks
+# Followed by our pid and a command: the kernel ends it when we end. If we have ended before the
+# kernel was asked for that, it is not even begun.
+_WITH_US = ["setpriv", "--pdeathsig", "TERM", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"']
 _WHERE = "FARHAND_DEMO_WHERE"
 
 
@@ -21,8 +24,8 @@ def telling_where(function: Callable[..., Any], *args: object) -> Tuple[str, int
 
 
 class Process:
-    """One process of the executable. Its `name` stands in front of its log's lines to people, and
-    tasks that run in it tell its `mode`: local, pull or push, as `GET /v1/workers` calls them."""
+    """One process of the executable. `name` is what people read of it and its log is called;
+    `mode` is what tasks that run in it tell: local, pull or push, as in `GET /v1/workers`."""
 
     def __init__(self, name: str, mode: str, executable: Path, folder: Path) -> None:
         self.name, self.mode, self.folder = name, mode, folder
@@ -43,7 +46,7 @@ class Process:
         """Starts it; returns the seconds until it said that it is ready."""
         began = time.monotonic()
         self.starts += 1
-        command = ["setpriv", "--pdeathsig", "TERM", self._executable, *self.arguments()]
+        command = [*_WITH_US, os.getpid(), self._executable, *self.arguments()]
         with open(self.log, "a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
                 [str(word) for word in command], stdin=subprocess.DEVNULL,
