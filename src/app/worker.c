@@ -62,8 +62,10 @@ static void on_log(void *ctx, const char *line)
 static void on_welcomed(void *ctx)
 {
 	struct worker *w = ctx;
-	if (w->announced)
+	if (w->announced) {
+		env_log(NULL, "the dispatcher is back");
 		return;
+	}
 	w->announced = true;
 	(void)printf("ready %s\n", transport_zmq_dispatcher(w->transport));
 	(void)fflush(stdout);

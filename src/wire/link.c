@@ -337,6 +337,8 @@ int wire_link_receive(struct wire_link *link, const uint8_t *frame, size_t len,
 	if (ret)
 		return ret;
 	uint64_t received = bytes_get_u64(frame + 4);
+	if (link->sent == 0 && received > 0)
+		return fh_err_set(err, FH_EPROTO, "it belongs to an earlier connection, given up");
 	if (received < link->acknowledged || received > link->sent)
 		return fh_err_set(err, FH_EPROTO, "a count of received bytes that cannot be");
 	link->acknowledged = received;

@@ -1,7 +1,7 @@
 """A way between two programs that can be made bad: a proxy for TCP with faults to order.
 
-A connection has two ways: UP, from who dials to who listens, and DOWN. Faults are put on a proxy and
-hold for all its connections, also those to come, until heal(). Each call returns once it holds.
+A connection has two ways: UP, from who dials to who listens, and DOWN. Faults are put on a proxy
+and hold for all its connections, also those to come, until heal(). Each call returns once it holds.
 
 A byte stream of TCP has no holes. So what is stalled comes later, and who was robbed of bytes by
 drop() is cut when the way heals, as by a firewall that has forgotten the connection.

@@ -124,14 +124,28 @@ class Outcome(NamedTuple):
 
 
 BROKEN = (OSError, http.client.HTTPException)
+Dial = Callable[..., socket.socket]  # as socket.create_connection(address, timeout)
+
+
+class Connection(http.client.HTTPConnection):
+    """Is made in a way of its own: the server may be in another network."""
+
+    def __init__(self, dial: Dial, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._dial = dial
+
+    def connect(self) -> None:
+        self.sock = self._dial((self.host, self.port), self.timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Client:
     """One keep-alive connection. A request whose connection breaks raises one of BROKEN, as nobody
     can know what became of it; the next request connects again."""
 
-    def __init__(self, port: int, timeout_s: float = PATIENCE_S) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
+    def __init__(self, port: int, timeout_s: float = PATIENCE_S,
+                 dial: Dial = socket.create_connection) -> None:
+        self._connection = Connection(dial, "127.0.0.1", port, timeout=timeout_s)
 
     def ask(self, method: str, path: str, body: Any = None,
             headers: Optional[Dict[str, str]] = None) -> Answer:
@@ -469,8 +483,9 @@ class Server(Program):
     what = "server"
 
     def __init__(self, folder: Path, *args: str, slots: int = 2, python: str = PYTHONS[0],
-                 bind: bool = False, **options: Any) -> None:
-        self.data = folder / "data"
+                 bind: bool = False, dial: Dial = socket.create_connection,
+                 **options: Any) -> None:
+        self.data, self._dial = folder / "data", dial
         self.port, self.door = Port(), Port() if bind else None
         self._client: Optional[Client] = None
         door = ["--bind", self.url] if bind else []
@@ -503,7 +518,7 @@ class Server(Program):
         return self._client
 
     def connect(self, timeout_s: float = PATIENCE_S) -> Client:
-        return Client(self.port.number, timeout_s)
+        return Client(self.port.number, timeout_s, self._dial)
 
     def dispose(self) -> None:
         super().dispose()

@@ -1,5 +1,5 @@
-"""Workers behind bad ways, and a storm over them: faults of the way, stops and kills of either side,
-one after the other and several at a time."""
+"""A storm over workers and their server: faults of the ways between them, stops and kills of either
+side, one after the other and several at a time."""
 
 import heapq
 import itertools
@@ -7,18 +7,12 @@ import random
 import signal
 import threading
 import time
-from typing import Any, Callable, List, Tuple
+from typing import Callable, List, Tuple
 
 from checker import History
-from fault_proxy import DOWN, FIN, RST, UP, Proxy
-from harness import Program, Server, Worker
-
-
-class Lane:
-    """A worker and its own way to the server."""
-
-    def __init__(self, proxy: Proxy, worker: Worker, slots: int) -> None:
-        self.proxy, self.worker, self.slots = proxy, worker, slots
+from fault_proxy import DOWN, FIN, RST, UP
+from harness import Program, Server
+from trial import Lane
 
 
 class Storm:
@@ -60,7 +54,7 @@ class Storm:
     # -- faults: each begins now and returns how it is ended
 
     def _way(self, lane: Lane, lasts_s: float) -> Callable[[], None]:
-        dice, proxy = self.random, lane.proxy
+        dice, proxy = self.random, lane.way
         ways = dice.choice(((UP,), (DOWN,), (UP, DOWN)))
         how = dice.choice((RST, FIN))
         faults = {

@@ -9,7 +9,7 @@ and killed, too; an offline checker (checker.py) says whether all promises were 
 import os
 import random
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Callable, Dict, Iterator, List
 
 import pytest
 import workload
@@ -18,8 +18,9 @@ from clients import (Actor, Canceller, Numbers, Reader, Submitter, Waiter, learn
                      stop_all)
 from conftest import ServerMaker, WorkerMaker
 from fault_proxy import DOWN, FIN, RST, UP, Proxy
-from harness import Client, Server, wait_until
-from storm import Lane, Storm
+from harness import Server, wait_until
+from storm import Storm
+from trial import GONE, LABEL, SILENT, Fault, Lane, expect_all_at_work, lines_of, survive
 
 FAULTS = int(os.environ.get("FAULTS") or 25)
 SEED = os.environ.get("SEED", "1")
@@ -54,20 +55,7 @@ def make_lane(server: Server, proxies: List[Proxy], make_worker: WorkerMaker) ->
     return make
 
 
-def lines_of(path: Path) -> List[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
 # ---- each fault by itself -------------------------------------------------------------------
-
-
-class Fault(NamedTuple):
-    begin: Callable[[Proxy], None]
-    said: Optional[str] = None  # by the worker, in its log
-    given_up: bool = True  # by the dispatcher: what ran runs again
-
-
-GONE, SILENT = "the connection is gone", "the dispatcher was silent"
 
 
 def cut_off(forbid: Callable[[Proxy], None]) -> Callable[[Proxy], None]:
@@ -94,77 +82,9 @@ EACH: Dict[str, Fault] = {
 }
 
 
-class Trial:
-    """A worker of one slot, which only its own tasks want, behind a way with one fault."""
-
-    def __init__(self, name: str, lane: Lane, client: Client, folder: Path) -> None:
-        self.name, self.fault, self.lane = name, EACH[name], lane
-        self.client, self.folder = client, folder
-        folder.mkdir()
-
-    def submit_held(self) -> None:
-        self.held = self._submit(workload.hold, str(self.folder), self.name)
-
-    def submit_more(self) -> None:
-        self.more = [self._submit(workload.square_noted, str(self.folder / "noted"), n)
-                     for n in range(20)]
-
-    def _submit(self, function: Callable, *args: object) -> str:
-        return self.client.submit(self.client.register(function), *args, wait_for_worker=True,
-                                  labels={"way": self.name})
-
-    def begun(self) -> int:
-        return len(lines_of(self.folder / "started"))
-
-    def is_noticed(self) -> bool:
-        if self.fault.said and self.fault.said not in self.lane.worker.log:
-            return False
-        return not self.fault.given_up or self.client.state(self.held) == "QUEUED" \
-            or self.begun() > 1
-
-    def check(self) -> None:
-        assert self.client.value(self.held) == self.name
-        assert self.begun() <= (2 if self.fault.given_up else 1), self.name
-        assert [self.client.value(task) for task in self.more] == [n * n for n in range(20)]
-        assert sorted(map(int, lines_of(self.folder / "noted"))) == list(range(20)), self.name
-        if not self.fault.said:
-            assert GONE not in self.lane.worker.log and SILENT not in self.lane.worker.log
-
-
 def test_each_fault_is_survived(server: Server, make_lane: LaneMaker, tmp_path: Path) -> None:
-    """All at the same time, for most of the time is spent in waiting."""
-    lanes = [make_lane("--label", f"way={name}", slots=1) for name in EACH]
-    trials = [Trial(name, lane, server.client, tmp_path / name)
-              for name, lane in zip(EACH, lanes)]
-    for trial in trials:
-        trial.lane.worker.await_ready()
-        trial.submit_held()
-    for trial in trials:
-        server.client.started(trial.held)
-    for trial in trials:
-        trial.fault.begin(trial.lane.proxy)
-        trial.submit_more()
-    for trial in trials:
-        wait_until(trial.is_noticed, f"'{trial.name}' is noticed")
-        (trial.folder / "go").touch()
-    for trial in trials:
-        trial.lane.proxy.heal()
-    for trial in trials:
-        trial.check()
-    expect_all_at_work(server, lanes, tmp_path)
-
-
-def expect_all_at_work(server: Server, lanes: List[Lane], folder: Path) -> None:
-    """No slot is lost: all of them run at the same time."""
-    (folder / "last").mkdir()
-    slots = sum(lane.slots for lane in lanes)
-    _, ids = server.client.batch(server.client.register(workload.hold),
-                                 [(str(folder / "last"), n) for n in range(slots)])
-    wait_until(lambda: len(set(lines_of(folder / "last" / "started"))) == slots, "all slots run")
-    (folder / "last" / "go").touch()
-    assert [server.client.value(task) for task in ids] == list(range(slots))
-    workers = server.client.good("GET", "/v1/workers")["items"]
-    assert [worker["state"] for worker in workers] == ["online"] * len(lanes)
+    survive(server, EACH, [make_lane("--label", f"{LABEL}={name}", slots=1) for name in EACH],
+            tmp_path)
 
 
 @pytest.mark.smoke
@@ -182,15 +102,15 @@ def test_a_cut_at_any_byte_repeats_nothing(server: Server, make_lane: LaneMaker,
         # The first bytes are those of a new connection: greeting, HELLO, WELCOME.
         byte = dice.choice((1, dice.randint(2, 80), dice.randint(80, 1000),
                             dice.randint(1000, 8000)))
-        lane.proxy.cut_at(byte, dice.choice((UP, DOWN)), dice.choice((RST, FIN)))
+        lane.way.cut_at(byte, dice.choice((UP, DOWN)), dice.choice((RST, FIN)))
         if dice.random() < 0.5:
-            lane.proxy.cut()
-        before = lane.proxy.cuts
+            lane.way.cut()
+        before = lane.way.cuts
 
         def one_more(so_far: int = before) -> bool:
             n = len(tasks)
             tasks.append(server.client.submit(function, str(noted), "slow", n))
-            return lane.proxy.cuts > so_far
+            return lane.way.cuts > so_far
 
         wait_until(one_more, f"the connection is cut at byte {byte}")
     assert [server.client.value(task) for task in tasks] == [n * n for n in range(len(tasks))]

@@ -282,6 +282,10 @@ SPOILT: Dict[str, Callable[[History], Any]] = {
     "runs_are_bounded ": lambda h: h.executions.extend([Execution(number("square"), 11.0)] * 2),
     "runs_are_bounded  ": lambda h: h.executions.remove(Execution(number("delayed"), 11.0)),
     "runs_are_bounded   ": lambda h: h.executions.remove(Execution(number("fail"), 11.0)),
+    "runs_are_bounded    ": lambda h: (setattr(h, "losses", 1), h.executions.extend(
+        [Execution(number("square"), 11.0)] * 3)),
+    "runs_are_bounded     ": lambda h: (setattr(h, "losses", 9), h.executions.append(
+        Execution(number("once"), 11.0))),
     "delayed_is_not_early": lambda h: h.executions.append(Execution(number("delayed"), 9.9)),
     "waiting_by_cursor_misses_nothing": lambda h: h.chains.append(Chain("g", ["a"])),
     "waiting_by_cursor_misses_nothing ": lambda h: h.chains.append(Chain("g", ["a", "b", "a"])),
@@ -290,6 +294,13 @@ SPOILT: Dict[str, Callable[[History], Any]] = {
 
 def test_the_checker_accepts_a_sound_history() -> None:
     assert violations(sound_history()) == []
+
+
+def test_the_checker_knows_what_a_lost_worker_may_cost() -> None:
+    history = sound_history()
+    history.losses = 1
+    history.executions += [Execution(number("square"), 11.0)] * 2
+    assert violations(history) == []
 
 
 @pytest.mark.parametrize("rule", SPOILT)

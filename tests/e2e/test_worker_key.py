@@ -6,27 +6,13 @@ import os
 import shlex
 import stat
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, List
 
 import pytest
 import workload
 from conftest import ServerMaker, WorkerMaker
 from harness import Program, Server, StartFailed, run_farhand, wait_until
-
-
-def worker_key(server_data: Path, *args: str, cwd: Path) -> Tuple[int, str, str]:
-    done = run_farhand("worker-key", *args, "--data", str(server_data), cwd=cwd)
-    return done.returncode, done.stdout, done.stderr
-
-
-def new_key(data: Path, name: str, cwd: Path) -> List[str]:
-    """Makes one; the flags for the worker, as printed, but with the whole path of its file."""
-    status, out, err = worker_key(data, "new", name, cwd=cwd)
-    assert status == 0, err
-    words = shlex.split(out)
-    assert words[:3] == ["farhand", "worker", "--server-key"] and words[-1] == "HOST:PORT"
-    assert words[4:6] == ["--key-file", f"{name}.key"]
-    return [*words[2:4], "--key-file", str(cwd / words[5])]
+from keys import new_key, worker_key
 
 
 def secrets_of(folder: Path, *files: Path) -> List[str]:

@@ -262,7 +262,8 @@ static void junk_is_refused(void **state)
 	expect((const uint8_t *)"GET / HTTP/1.1\r\n\r\n", 18, FH_EPROTO, "not a frame");
 	expect((const uint8_t *)"FH\1\1", 4, FH_EPROTO, "a frame of 4 bytes");
 	expect((const uint8_t *)"FH\1\7xxxxxxxx", 12, FH_EPROTO, "kind 7");
-	expect((const uint8_t *)"FH\1\1\1\0\0\0\0\0\0\0", 12, FH_EPROTO, "a count of received");
+	expect((const uint8_t *)"FH\1\1\1\0\0\0\0\0\0\0", 12, FH_EPROTO,
+	       "an earlier connection");
 	expect((const uint8_t *)"FH\1\1\0\0\0\0\0\0\0\0\1", 13, FH_EPROTO, "ends beyond");
 	expect((const uint8_t *)"FH\1\1\0\0\0\0\0\0\0\0\2\0\0\0\1", 17, FH_EPROTO, "ends beyond");
 	expect((const uint8_t *)"FH\1\1\0\0\0\0\0\0\0\0\0\0\0\0", 16, FH_EPROTO, "empty message");
@@ -274,6 +275,26 @@ static void junk_is_refused(void **state)
 	       "a piece of 2 bytes at 0 of 1");
 	expect((const uint8_t *)"FH\1\2\0\0\0\0\0\0\0\0\1\0\0\x7F\0\0\0\0x", 21, FH_EPROTO,
 	       "a piece of 1 bytes at 0 of 2130706433");
+}
+
+static void a_count_beyond_what_was_sent_is_refused(void **state)
+{
+	(void)state;
+	static uint8_t frame[WIRE_FRAME_MAX];
+	struct side s;
+	struct fh_err err = { "" };
+	size_t len;
+	open_side(&s);
+	send_credit(&s);
+	assert_int_equal(wire_link_next(s.link, frame, &len), 0);
+	assert_true(len < 127);
+	uint8_t claim[12] = { 'F', 'H', 1, 1, (uint8_t)len };
+	assert_int_equal(wire_link_receive(s.link, claim, sizeof claim, deliver, &s, &err), 0);
+	claim[4]++;
+	assert_int_equal(wire_link_receive(s.link, claim, sizeof claim, deliver, &s, &err),
+			 FH_EPROTO);
+	assert_non_null(strstr(err.text, "a count of received"));
+	wire_link_free(&s.link);
 }
 
 static void a_receiver_that_has_had_enough_gets_no_more(void **state)
@@ -318,6 +339,7 @@ int main(void)
 		cmocka_unit_test(random_traffic_arrives_whole),
 		cmocka_unit_test(versions_refuse_each_other_with_a_sentence),
 		cmocka_unit_test(junk_is_refused),
+		cmocka_unit_test(a_count_beyond_what_was_sent_is_refused),
 		cmocka_unit_test(a_receiver_that_has_had_enough_gets_no_more),
 		cmocka_unit_test(limits_refuse_and_take_nothing),
 	};
