@@ -123,7 +123,7 @@ static void session_open(struct door *door, uint64_t peer, struct session *s, st
 	struct dispatch *d = door->d;
 	uint32_t number = session_number(d, s);
 	struct wire_refs held = h->in_flight;
-	char text[DESCRIPTION_MAX];
+	char text[DESCRIPTION_MAX], id[FH_ID_TEXT];
 	*s = (struct session){ .open = true, .connected_ms = dispatch_wall_ms(d) };
 	list_init(&s->ending);
 	hello_keep(s, h);
@@ -146,7 +146,8 @@ static void session_open(struct door *door, uint64_t peer, struct session *s, st
 		adopt_all(a, number);
 	welcome(d, s);
 	describe(s, text);
-	dispatch_log(d, "worker session %" PRIu32 ": %s", number, text);
+	fh_id_format(s->hello.instance, id);
+	dispatch_log(d, "worker session %" PRIu32 ": %s, id %s", number, text, id);
 	if (!door->local) {
 		session_held(d, s, &held, 0, false);
 		expected_came(d, s->hello.instance);
