@@ -110,8 +110,10 @@ void door_refuse(struct door *door, uint64_t peer, struct session *s, const char
 /* A message before HELLO: of a session that was given up, or that an earlier start of ours had. */
 static void door_send_away(struct door *door, uint64_t peer)
 {
-	struct wire_msg m = { .type = WIRE_BYE, .bye = { .why = WIRE_BYE_UNKNOWN } };
-	dispatch_log(door->d, "a worker without a session is told to come anew");
+	struct wire_msg m = { .type = WIRE_BYE,
+			      .bye = { .why = WIRE_BYE_UNKNOWN,
+				       .text = fh_strdup("a message before HELLO") } };
+	dispatch_log(door->d, "a worker is told to come anew: a message before HELLO");
 	if (transport_send(door->transport, peer, &m))
 		wire_msg_release(&m);
 	transport_close_peer(door->transport, peer);
