@@ -102,7 +102,7 @@ def frame_of(message: bytes) -> bytes:
     (lambda peer: peer.part(b""), "not a frame of Farhand"),
     (lambda peer: (peer.part(b"FH", more=True), peer.part(b"FH")), "not a frame of Farhand"),
     (lambda peer: peer.frame(7, NO_COUNT), "kind 7"),
-    (lambda peer: peer.frame(MESSAGES, struct.pack("<Q", 10 ** 9) + hello()), "received bytes"),
+    (lambda peer: peer.frame(MESSAGES, struct.pack("<Q", 10 ** 9) + hello()), "earlier connection"),
     (lambda peer: peer.frame(MESSAGES, NO_COUNT + b"\xff\xff\xff\x7f"), "ends beyond its frame"),
     (lambda peer: peer.frame(MESSAGES, frame_of(b"\x63")), "unknown type"),
     (lambda peer: peer.frame(MESSAGES, frame_of(hello()[:30])), "HELLO"),
