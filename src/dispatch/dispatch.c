@@ -7,6 +7,7 @@
  * can be told: abort, because nothing that was promised is lost by it. */
 #include "dispatch/dispatch.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -51,6 +52,8 @@ void dispatch_log(struct dispatch *d, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(line, sizeof line, fmt, ap);
 	va_end(ap);
+	for (char *c = line; *c; c++) /* one line, whatever a worker says that it is called */
+		*c = iscntrl((unsigned char)*c) ? ' ' : *c;
 	d->config.log(d->config.env, line);
 }
 

@@ -30,6 +30,7 @@ struct bench {
 	int64_t now_us;
 	bool woken;
 	int ret; /* of the last call */
+	char logged[512];
 };
 
 static struct fh_id id_of(uint8_t n)
@@ -125,6 +126,12 @@ static void wake(void *env)
 	((struct bench *)env)->woken = true;
 }
 
+static void keep_line(void *env, const char *line)
+{
+	struct bench *b = env;
+	(void)snprintf(b->logged, sizeof b->logged, "%s", line);
+}
+
 static void run(struct bench *b)
 {
 	do {
@@ -153,6 +160,7 @@ static void open_dispatch(struct bench *b, const struct store_recovery *recovery
 		.wall_ms = wall_ms,
 		.random = random_bits,
 		.wake = wake,
+		.log = keep_line,
 	};
 	config.limits.sessions_max = 2;
 	config.limits.window_max = 64;
@@ -291,6 +299,16 @@ static void who_is_let_in_during_a_stop_is_not_sent_away_for_good(void **state)
 	assert_int_equal(got(b, 1, WIRE_DRAIN), 0);
 }
 
+static void what_a_worker_says_is_one_line_of_the_log(void **state)
+{
+	struct bench *b = *state;
+	says_hello(b, 1, 10, NULL);
+	says(b, 1,
+	     (struct wire_msg){ .type = WIRE_BYE,
+				.bye = { WIRE_BYE_REFUSED, fh_strdup("a\nb\x1b[2Jc") } });
+	assert_string_equal(b->logged, "worker session 0 is lost: a b [2Jc");
+}
+
 static void submitted(struct call *c)
 {
 	((struct bench *)c->owner)->ret = c->ret;
@@ -340,6 +358,7 @@ int main(void)
 		bench_test(a_second_hello_before_the_welcome_ends_the_connection),
 		bench_test(who_comes_back_is_not_taken_for_its_broken_connection),
 		bench_test(who_is_let_in_during_a_stop_is_not_sent_away_for_good),
+		bench_test(what_a_worker_says_is_one_line_of_the_log),
 		bench_test(what_nobody_can_run_takes_no_place_of_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
