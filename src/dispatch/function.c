@@ -124,12 +124,13 @@ struct function *function_pin(struct dispatch *d, struct fh_id id)
 	return f;
 }
 
-/* A call leaves one handle for each place of the window, because a claim cannot be refused: its
- * tasks have places already. */
+/* A call leaves one handle for each place of the window, free or of a function that nobody needs
+ * just now, because a claim cannot be refused: its tasks have places already. */
 struct function *function_try_pin(struct dispatch *d, struct fh_id id)
 {
-	if (d->handle_free_len + d->functions_idle_len <= d->config.limits.window_max &&
-	    !map_get(&d->functions, id))
+	const struct function *f = map_get(&d->functions, id);
+	bool takes_one = !f || !list_empty(&f->lru);
+	if (takes_one && d->handle_free_len + d->functions_idle_len <= d->config.limits.window_max)
 		return NULL;
 	return function_pin(d, id);
 }
