@@ -114,8 +114,11 @@ static void try_adopt(struct core *c, const struct core_ev_adopted *ev, struct f
 {
 	struct task *t = task_find(c, id);
 	bool waits = t && (t->phase == PHASE_WAITING || t->phase == PHASE_ORPHANED);
-	if (ev->session != CORE_NO_SESSION && waits && is_current(c, t, token))
-		adopt(c, worker_session(c, ev->session), t, token);
+	if (ev->session == CORE_NO_SESSION || !waits || !is_current(c, t, token))
+		return;
+	struct session *s = worker_session(c, ev->session);
+	if (!s->kept_for) /* nothing joins a task that runs alone */
+		adopt(c, s, t, token);
 }
 
 void held_adopted(struct core *c, const struct core_ev_adopted *ev)

@@ -417,6 +417,22 @@ static void a_suspect_runs_alone(void **state)
 	assert_int_equal(number_of(expect(b, CORE_DO_ASSIGN)->id), 2);
 }
 
+static void nothing_is_adopted_beside_a_suspect(void **state)
+{
+	struct bench *b = *state;
+	suspect(b);
+	session_opened(b, 1, 4, false);
+	credited(b, 1, 10);
+	expect(b, CORE_DO_ASSIGN);
+	settle(b, spec_of(2));
+	struct wire_ref ref = { id_of(2), { 1, CF_GENERATION - 1 } };
+	bench_step(b, (struct core_event){
+			      .kind = CORE_EV_ADOPTED,
+			      .adopted = { .session = 1, .refs = &ref, .ref_count = 1 } });
+	expect_none(b);
+	assert_false(view_of(b, 2).leased);
+}
+
 static void strikes_on_two_workers_are_poison(void **state)
 {
 	struct bench *b = *state;
@@ -549,6 +565,7 @@ int main(void)
 		core_test(nothing_expires_in_the_store_while_workers_may_come_back),
 		core_test(what_is_adopted_was_begun_in_time),
 		core_test(a_suspect_runs_alone),
+		core_test(nothing_is_adopted_beside_a_suspect),
 		core_test(strikes_on_two_workers_are_poison),
 		core_test(a_second_opinion_is_asked_for),
 		core_test(innocents_go_on_while_suspects_wait),
