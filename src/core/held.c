@@ -20,8 +20,10 @@
 #include "core/state.h"
 
 enum {
-	MISSING_LISTS = 2,	/* in which a task must be missing that has come */
-	MISSING_LISTS_MAX = 30, /* ... that may not have come: half a minute of heartbeats */
+	MISSING_LISTS = 2, /* in which a task must be missing that has come */
+	/* ... that may not have come: five minutes of heartbeats. A connection loses nothing, but a
+	 * large payload over a slow line takes long. */
+	MISSING_LISTS_MAX = 300,
 };
 
 static bool same_token(const struct task *t, const struct wire_ref *ref)

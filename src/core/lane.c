@@ -117,9 +117,12 @@ void lane_claim_done(struct core *c, struct lane *l, bool more, int32_t more_pri
 	l->grown = false;
 }
 
-static uint32_t tasks_in(const struct lane *l)
+/* Suspects take a quarter of the lane's share at most, or many of them would keep those out that
+ * any worker could run at once. */
+static uint32_t tasks_in(const struct core *c, const struct lane *l)
 {
-	return l->queue.count + l->reserved + l->suspects;
+	uint32_t most = c->lane_limit / 4;
+	return l->queue.count + l->reserved + (l->suspects < most ? l->suspects : most);
 }
 
 static uint64_t bytes_in(const struct lane *l)
@@ -135,9 +138,9 @@ static uint32_t places_left(const struct core *c)
 
 static bool has_room(const struct core *c, const struct lane *l, uint32_t bytes)
 {
-	if (places_left(c) == 0 || tasks_in(l) >= c->lane_limit)
+	if (places_left(c) == 0 || tasks_in(c, l) >= c->lane_limit)
 		return false;
-	return tasks_in(l) == 0 || bytes_in(l) + bytes <= c->limits.lane_bytes_max;
+	return tasks_in(c, l) == 0 || bytes_in(l) + bytes <= c->limits.lane_bytes_max;
 }
 
 /* The worst waiting task, if it may go back now. Wrong without the two conditions: (1) task 5 is
@@ -177,7 +180,7 @@ bool lane_admit(struct core *c, struct lane *l, int32_t priority, uint32_t bytes
  * fits, or a large one could be sent back and fetched again for ever. */
 static bool too_much(const struct core *c, const struct lane *l, const struct task *worst)
 {
-	return tasks_in(l) > c->lane_limit ||
+	return tasks_in(c, l) > c->lane_limit ||
 	       bytes_in(l) - worst->bytes >= c->limits.lane_bytes_max;
 }
 
@@ -187,7 +190,7 @@ void lane_trim_all(struct core *c)
 		struct lane *l = &c->lanes[i];
 		for (;;) {
 			struct task *worst = may_go(l);
-			if (!worst || tasks_in(l) == 1 || !too_much(c, l, worst))
+			if (!worst || tasks_in(c, l) == 1 || !too_much(c, l, worst))
 				break;
 			if (!action_room(c))
 				return;
@@ -201,7 +204,7 @@ static uint32_t wanted(const struct core *c, const struct lane *l)
 {
 	if (!l->backlog || l->claiming)
 		return 0;
-	uint32_t in = tasks_in(l), limit = c->lane_limit;
+	uint32_t in = tasks_in(c, l), limit = c->lane_limit;
 	bool low = in == 0 || (in < (limit + 1) / 2 && bytes_in(l) < c->limits.lane_bytes_max / 2);
 	const struct task *worst = queue_worst(&l->queue);
 	if (!low && !(worst && l->backlog_top > worst->priority))

@@ -68,7 +68,9 @@ int expected_init(struct dispatch *d, const struct store_recovery *r, int64_t *r
 		return 0; /* they find no way to us: forgotten at the first tick */
 	d->expect_until_us += d->config.limits.liveness_us + dial_us;
 	*ret_hold_until_us = d->expect_until_us;
-	dispatch_log(d, "%" PRIu32 " workers were there before, and may come back with what they run: waiting for them",
+	dispatch_log(d,
+		     "%" PRIu32 " workers were there before, and may come back with what they run: "
+		     "waiting for them",
 		     r->worker_count);
 	return 0;
 }

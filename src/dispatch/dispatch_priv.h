@@ -114,6 +114,7 @@ struct session {
 	int64_t connected_ms;		       /* wall clock of its first HELLO */
 	uint64_t classes;		       /* that its worker can run */
 	bool drain_ordered;
+	bool leaves;	    /* it has said so itself, and cannot be told otherwise */
 	struct list ending; /* in dispatch.broken: a message could not be sent */
 	uint64_t finished, failed;
 };

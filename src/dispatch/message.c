@@ -190,7 +190,7 @@ static void leaving(struct dispatch *d, struct session *s)
 	struct core_event ev = { .kind = CORE_EV_SESSION_PAUSED,
 				 .paused = { .session = session_number(d, s),
 					     .why = CORE_PAUSE_ORDERED } };
-	s->drain_ordered = true;
+	s->drain_ordered = s->leaves = true;
 	dispatch_log(d, "worker session %" PRIu32 " takes no more tasks: it leaves",
 		     ev.paused.session);
 	dispatch_step(d, &ev);

@@ -157,6 +157,16 @@ static void session_open(struct door *door, uint64_t peer, struct session *s, st
 		send_drain(d, s, WIRE_DRAIN_LEAVE);
 }
 
+/* Its modules may have changed: its template has started anew. */
+static void look_anew(struct dispatch *d, struct session *s)
+{
+	struct core_event ev = { .kind = CORE_EV_SESSION_CLASSES };
+	d->fleet_changes++;
+	s->classes = fit_classes(d, s);
+	ev.classes = (struct core_ev_session_classes){ session_number(d, s), s->classes };
+	dispatch_step(d, &ev);
+}
+
 static void session_resume(struct door *door, uint64_t peer, struct session *s,
 			   struct wire_hello *h, struct adoption *a)
 {
@@ -171,6 +181,7 @@ static void session_resume(struct door *door, uint64_t peer, struct session *s,
 	functions_forget_session(d, session_number(d, s));
 	struct core_event ev = { .kind = CORE_EV_SESSION_RESUMED, .session = session_number(d, s) };
 	dispatch_step(d, &ev);
+	look_anew(d, s);
 	if (a)
 		adopt_all(a, ev.session);
 	welcome(d, s);

@@ -123,7 +123,7 @@ void workers_call_order(struct dispatch *d, struct call_order_worker *c)
 		dispatch_answer(&c->call, FH_ENOTFOUND);
 		return;
 	}
-	if (s->drain_ordered != drain)
+	if (s->drain_ordered != drain && !s->leaves)
 		obey(d, s, drain);
 	describe(d, s, &worker);
 	c->ret_worker = &worker;

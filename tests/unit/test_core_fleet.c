@@ -56,7 +56,7 @@ static void what_is_on_its_way_is_waited_for(void **state)
 {
 	struct bench *b = *state;
 	leased(b, spec_of(1));
-	for (int i = 0; i < 29; i++) {
+	for (int i = 0; i < 299; i++) {
 		listed(b, (struct core_ev_held){ .received = 0 });
 		expect_none(b);
 	}

@@ -262,8 +262,7 @@ static void junk_is_refused(void **state)
 	expect((const uint8_t *)"GET / HTTP/1.1\r\n\r\n", 18, FH_EPROTO, "not a frame");
 	expect((const uint8_t *)"FH\1\1", 4, FH_EPROTO, "a frame of 4 bytes");
 	expect((const uint8_t *)"FH\1\7xxxxxxxx", 12, FH_EPROTO, "kind 7");
-	expect((const uint8_t *)"FH\1\1\1\0\0\0\0\0\0\0", 12, FH_EPROTO,
-	       "an earlier connection");
+	expect((const uint8_t *)"FH\1\1\1\0\0\0\0\0\0\0", 12, FH_EPROTO, "an earlier connection");
 	expect((const uint8_t *)"FH\1\1\0\0\0\0\0\0\0\0\1", 13, FH_EPROTO, "ends beyond");
 	expect((const uint8_t *)"FH\1\1\0\0\0\0\0\0\0\0\2\0\0\0\1", 17, FH_EPROTO, "ends beyond");
 	expect((const uint8_t *)"FH\1\1\0\0\0\0\0\0\0\0\0\0\0\0", 16, FH_EPROTO, "empty message");
