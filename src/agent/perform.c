@@ -253,6 +253,7 @@ static void reconnect(struct agent *a, enum session_reconnect_why why)
 	static const char *const lines[] = {
 		[SESSION_UNANSWERED] = "the dispatcher does not answer: connecting anew",
 		[SESSION_UNKNOWN] = "the dispatcher has given this worker up: connecting anew",
+		[SESSION_OVERSLEPT] = "this worker was stopped for long: connecting anew",
 		[SESSION_FENCED] = "the dispatcher was silent: what ran is ended; connecting anew",
 	};
 	agent_log(a, lines[why]);

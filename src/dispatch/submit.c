@@ -203,9 +203,13 @@ static int collect(struct submission *s)
 static void say_too_many_needs(struct submission *s)
 {
 	struct call *c = &s->call->call;
-	c->retry_after_s = 1;
+	c->retry_after_s = 60;
 	s->d->totals.rejected_total += s->call->count;
-	(void)fh_err_set(&c->err, FH_ELIMIT, "tasks with too many different needs are waiting");
+	(void)fh_err_set(
+		&c->err, FH_ELIMIT,
+		"tasks with %d different needs were submitted since the server's start; use one "
+		"of these, or start it anew",
+		CORE_CLASSES_MAX - 1);
 }
 
 static void admit(struct submission *s)

@@ -54,6 +54,7 @@ enum {
 enum session_reconnect_why {
 	SESSION_UNANSWERED, /* HELLO had no answer */
 	SESSION_UNKNOWN,    /* the dispatcher does not know this session any more */
+	SESSION_OVERSLEPT,  /* this process was stopped for so long that it may be given up */
 	SESSION_FENCED,	    /* nothing was heard for too long: what ran is being ended */
 };
 

@@ -23,13 +23,44 @@
  *    one is a violation.)
  *
  * Time in which this process itself was stopped is not silence: what came meanwhile is in the
- * socket and was not read yet. If the dispatcher has given the worker up during such a pause, it
- * says so in answer to the first message, and what was declared after that and was given to others
- * is answered STALE; so nothing is ended that is still wanted, as when both sides slept on one
- * laptop. Fencing keeps a task from running twice for long. That it is recorded once is the token's
- * affair. */
+ * socket and was not read yet. If it was long, the dispatcher may have given the worker up: nothing
+ * that it was given before is begun any more, and another connection is made, as after BYE. What
+ * runs is declared, and what was given to others is answered STALE; so nothing is ended that is
+ * still wanted, as when both sides slept on one laptop. Fencing keeps a task from running twice for
+ * long. That it is recorded once is the token's affair. */
 #include "base/assert.h"
 #include "worker/session_priv.h"
+
+static void reconnect(struct session *s, enum session_reconnect_why why)
+{
+	session_emit(s, SESSION_DO_RECONNECT)->why = why;
+	session_disconnected(s);
+	if (why != SESSION_FENCED)
+		return;
+	s->fencing = true;
+	s->stats.fenced++;
+}
+
+bool session_is_drained(const struct session *s)
+{
+	return s->stats.draining && session_jobs_held(s) == 0;
+}
+
+/* A large payload may take its time on a slow line. But what was lost, which happens only inside a
+ * connection that loses messages, must not cost credit for ever. */
+void session_heartbeat(struct session *s, const struct wire_heartbeat *m)
+{
+	uint64_t sent = m->assigns < s->granted ? m->assigns : s->granted;
+	if (sent <= s->received) {
+		s->awaited_beats = 0;
+	} else if (s->awaited_beats == 0 || s->awaited != s->received) {
+		s->awaited = s->received;
+		s->awaited_beats = 1;
+	} else if (++s->awaited_beats == SESSION_AWAITED_BEATS) {
+		s->received = sent;
+		s->awaited_beats = 0;
+	}
+}
 
 void session_contact_clock(struct session *s, int64_t now_us)
 {
@@ -39,6 +70,8 @@ void session_contact_clock(struct session *s, int64_t now_us)
 	if (gap_us > s->beat_us)
 		s->paused_us += gap_us;
 	s->now_us = now_us;
+	if (s->link == LINK_WELCOMED && s->silence_us > 0 && gap_us >= s->silence_us)
+		reconnect(s, SESSION_OVERSLEPT);
 }
 
 void session_heard(struct session *s)
@@ -104,37 +137,6 @@ bool session_welcome(struct session *s, const struct wire_welcome *m)
 }
 
 /* ---- how it ends ---- */
-
-static void reconnect(struct session *s, enum session_reconnect_why why)
-{
-	session_emit(s, SESSION_DO_RECONNECT)->why = why;
-	session_disconnected(s);
-	if (why != SESSION_FENCED)
-		return;
-	s->fencing = true;
-	s->stats.fenced++;
-}
-
-bool session_is_drained(const struct session *s)
-{
-	return s->stats.draining && session_jobs_held(s) == 0;
-}
-
-/* A large payload may take its time on a slow line. But what was lost, which happens only inside a
- * connection that loses messages, must not cost credit for ever. */
-void session_heartbeat(struct session *s, const struct wire_heartbeat *m)
-{
-	uint64_t sent = m->assigns < s->granted ? m->assigns : s->granted;
-	if (sent <= s->received) {
-		s->awaited_beats = 0;
-	} else if (s->awaited_beats == 0 || s->awaited != s->received) {
-		s->awaited = s->received;
-		s->awaited_beats = 1;
-	} else if (++s->awaited_beats == SESSION_AWAITED_BEATS) {
-		s->received = sent;
-		s->awaited_beats = 0;
-	}
-}
 
 bool session_drain(struct session *s, const struct wire_drain *m)
 {

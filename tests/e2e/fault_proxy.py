@@ -83,6 +83,7 @@ class Proxy:
 
     def _be_healthy(self) -> None:
         self._delays: Dict[str, Tuple[float, float]] = {}
+        self._rate: Optional[float] = None
         self._stalled: List[str] = []
         self._dropped: List[str] = []
         self._cut_at: Dict[str, Tuple[int, str]] = {}  # the bytes that pass yet
@@ -93,6 +94,10 @@ class Proxy:
     def delay(self, least_s: float, most_s: float, *ways: str) -> None:
         """What is sent comes so much later, in order."""
         self._do(lambda: self._delays.update(dict.fromkeys(ways or (UP, DOWN), (least_s, most_s))))
+
+    def narrow(self, rate: float) -> None:
+        """So many bytes a second come through, of each connection and way."""
+        self._do(lambda: setattr(self, "_rate", rate))
 
     def stall(self, *ways: str) -> None:
         """Nothing comes through, and nothing is lost: it waits here and with its sender."""
@@ -273,6 +278,8 @@ class Proxy:
     def _take(self, flow: Flow, data: bytes) -> None:
         least_s, most_s = self._delays.get(flow.way, (0, 0))
         due = time.monotonic() + self.random.uniform(least_s, most_s)
+        if self._rate:
+            due = max([due, *(held[0] for held in flow.held)]) + len(data) / self._rate
         then = None if data else "end"
         if data and flow.way in self._cut_at:
             left, how = self._cut_at.pop(flow.way)

@@ -138,9 +138,10 @@ static inline void perform(struct fixture *f, const struct session_action *a)
 		break;
 	case SESSION_DO_RECONNECT:
 		say(f, "reconnect%s; ",
-		    a->why == SESSION_FENCED	? " fenced"
-		    : a->why == SESSION_UNKNOWN ? " unknown"
-						: "");
+		    a->why == SESSION_FENCED	  ? " fenced"
+		    : a->why == SESSION_UNKNOWN	  ? " unknown"
+		    : a->why == SESSION_OVERSLEPT ? " overslept"
+						  : "");
 		break;
 	case SESSION_DO_TELL_REFUSED:
 		say(f, "refused; ");

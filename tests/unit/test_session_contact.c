@@ -313,12 +313,45 @@ static void a_pause_of_its_own_is_no_silence(void **state)
 	assign_own(&f, 1, 1);
 	wait_awake(&f, FENCE_US / 2);
 	discard(&f);
-	pass(&f, 100 * FENCE_US);
+	pass(&f, FENCE_US - 1);
 	expect(&f, "heartbeat; credit 32");
 	wait_awake(&f, FENCE_US / 2 - 1);
 	assert_null(strstr(f.text, "reconnect"));
 	pass(&f, 1);
 	assert_non_null(strstr(f.text, "reconnect fenced"));
+	fixture_release(&f);
+}
+
+static void after_a_long_pause_nothing_is_begun_that_may_run_elsewhere(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init_silence(&f, 1, SILENCE_MS);
+	assign_own(&f, 1, 1);
+	assign_own(&f, 2, 1);
+	discard(&f);
+	f.now_us += 100 * FENCE_US;
+	finish(&f, 0, 1, REASON_NONE, 0);
+	expect(&f, "reconnect overslept");
+	happen(&f, SESSION_EV_CONNECTED);
+	welcome(&f, SILENCE_MS);
+	pass(&f, 1);
+	expect(&f, "hello; credit 32; result 1 COMPLETED");
+	fixture_release(&f);
+}
+
+static void what_runs_goes_on_after_a_long_pause(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init_silence(&f, 1, SILENCE_MS);
+	assign_own(&f, 1, 1);
+	discard(&f);
+	pass(&f, 100 * FENCE_US);
+	expect(&f, "reconnect overslept");
+	happen(&f, SESSION_EV_CONNECTED);
+	welcome(&f, SILENCE_MS);
+	expect(&f, "hello; credit 31");
 	fixture_release(&f);
 }
 
@@ -438,6 +471,8 @@ int main(void)
 		cmocka_unit_test(without_a_limit_silence_is_no_news),
 		cmocka_unit_test(a_lost_connection_does_not_fence),
 		cmocka_unit_test(a_pause_of_its_own_is_no_silence),
+		cmocka_unit_test(after_a_long_pause_nothing_is_begun_that_may_run_elsewhere),
+		cmocka_unit_test(what_runs_goes_on_after_a_long_pause),
 		cmocka_unit_test(a_pull_worker_asks_for_what_it_can_begin),
 		cmocka_unit_test(an_assign_that_comes_twice_runs_once),
 		cmocka_unit_test(an_assign_that_is_lost_costs_no_credit),

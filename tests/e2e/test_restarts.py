@@ -1,0 +1,82 @@
+"""The server ends and comes back while workers elsewhere run tasks of it: what runs goes on, what
+is over waits to be told, nothing runs again."""
+
+from collections import Counter
+from pathlib import Path
+from typing import List
+
+import pytest
+import workload
+from conftest import ServerMaker, WorkerMaker
+from fleet import Fleet
+from harness import wait_until
+
+
+def lines(path: Path) -> List[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+@pytest.fixture
+def server(make_server: ServerMaker) -> Fleet:
+    return make_server("--grace", "1", slots=0, bind=True)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_nothing_runs_again_for_a_restart_of_the_server(
+        server: Fleet, make_worker: WorkerMaker, tmp_path: Path, how: str) -> None:
+    """Tasks that run, tasks that end while the server is away, tasks that wait, tasks of which
+    each may run once: each of them runs exactly once."""
+    for mode in ("push", "pull"):
+        make_worker(server.url, mode=mode, slots=4)
+    client = server.client
+    hold = client.register(workload.hold)
+    ends, stays, waits = (tmp_path / name for name in ("ends", "stays", "waits"))
+    for folder in (ends, stays, waits):
+        folder.mkdir()
+    ending = [client.submit(hold, str(ends), n, at_most_once=n == 0) for n in range(4)]
+    staying = [client.submit(hold, str(stays), n, at_most_once=n == 0) for n in range(4)]
+    wait_until(lambda: len(lines(ends / "started")) + len(lines(stays / "started")) == 8, "all run")
+    (waits / "go").touch()
+    waiting = [client.submit(hold, str(waits), n, at_most_once=n == 0) for n in range(20)]
+    for _ in range(2):
+        if how == "stop":
+            assert server.stop() == 0
+        else:
+            server.kill9()
+        (ends / "go").touch()
+        wait_until(lambda: len(lines(ends / "ended")) == 4, "they end meanwhile")
+        server.start()
+    client = server.client
+    assert [client.value(task) for task in ending] == list(range(4))
+    assert [client.value(task) for task in waiting] == list(range(20)), "there are free slots again"
+    assert {client.started(task)["state"] for task in staying} == {"RUNNING"}
+    (stays / "go").touch()
+    assert [client.value(task) for task in staying] == list(range(4))
+    for folder, count in ((ends, 4), (stays, 4), (waits, 20)):
+        assert Counter(lines(folder / "started")) == {str(n): 1 for n in range(count)}
+    assert {client.task(task)["attempt"] for task in ending + staying + waiting} == {1}
+
+
+def test_a_worker_that_never_comes_back_keeps_nobody_waiting_for_long(
+        server: Fleet, make_worker: WorkerMaker, tmp_path: Path) -> None:
+    """Both ended at the same time; what ran is given to another worker after a grace."""
+    worker = make_worker(server.url)
+    client = server.client
+    hold = client.register(workload.hold)
+    once = client.submit(hold, str(tmp_path), "once", at_most_once=True)
+    again = client.submit(hold, str(tmp_path), "again")
+    for task in (once, again):
+        client.started(task)
+    worker.kill9()
+    server.restart()
+    make_worker(server.url)
+    client = server.client
+    explained = client.good("GET", f"/v1/tasks/{again}/explain")
+    assert explained["waits_for"] in ("grace", "capacity", "nothing"), explained
+    outcome = client.outcome(once)
+    assert (outcome.state, outcome.reason) == ("FAILED", "worker_lost")
+    client.started(again)
+    (tmp_path / "go").touch()
+    assert client.value(again) == "again"
+    assert sorted(lines(tmp_path / "started")) == ["again", "again", "once"]
