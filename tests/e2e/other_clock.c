@@ -11,11 +11,7 @@
 static long ahead(void)
 {
 	const char *text = getenv("OTHER_CLOCK");
-<<<<<<< HEAD
-	return text ? strtol(text, NULL, 10) : 0;
-=======
 	return text ? strtol(text, NULL, 10) : 0; /* a test sets it */
->>>>>>> h-behave
 }
 
 int clock_gettime(clockid_t id, struct timespec *ret_time)
