@@ -173,7 +173,7 @@ void worker_session_lose(struct core *c, struct session *s, bool in_order)
 	c->session_count--;
 }
 
-/* No ASSIGN that leaves now would come. */
+/* No ASSIGN that leaves from now on would come, or find somebody who still takes it. */
 static void detach_all_starting(struct core *c, struct session *s)
 {
 	list_for_each_safe (link, &s->in_flight) {
@@ -211,7 +211,8 @@ void worker_session_pause(struct core *c, const struct core_ev_session_paused *e
 		s->pauses |= (uint8_t)ev->why;
 	if (!ev->over)
 		alone_let_go(c, s);
-	if (!ev->over && ev->why == CORE_PAUSE_AWAY)
+	/* A core that drains hands out nothing anew: better there than nowhere. */
+	if (!ev->over && (ev->why == CORE_PAUSE_AWAY || !c->draining))
 		detach_all_starting(c, s);
 	relist(c, s);
 }

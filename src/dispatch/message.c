@@ -190,10 +190,13 @@ static void leaving(struct dispatch *d, struct session *s)
 	struct core_event ev = { .kind = CORE_EV_SESSION_PAUSED,
 				 .paused = { .session = session_number(d, s),
 					     .why = CORE_PAUSE_ORDERED } };
+	struct core_event heard = { .kind = CORE_EV_HEARD, .session = ev.paused.session };
 	s->drain_ordered = s->leaves = true;
 	dispatch_log(d, "worker session %" PRIu32 " takes no more tasks: it leaves",
 		     ev.paused.session);
 	dispatch_step(d, &ev);
+	if (s->open) /* no step in between has found it silent too long */
+		dispatch_step(d, &heard);
 }
 
 static void bye(struct dispatch *d, struct session *s, const struct wire_bye *b)

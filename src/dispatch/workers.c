@@ -3,7 +3,7 @@
  * Happy path: a page of the sessions in the order of their numbers, which stay as long as a session
  * does; an order pauses the session in the core, so that it is assigned nothing more, and tells its
  * worker, so that it asks for nothing more. Failure modes: a worker without a connection is told
- * when it is back, with its WELCOME. */
+ * when it is back, with its WELCOME; one that leaves by its own word does not take tasks again. */
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
 
@@ -107,24 +107,25 @@ static void obey(struct dispatch *d, struct session *s, bool drain)
 	};
 	struct wire_msg m = { .type = WIRE_DRAIN,
 			      .drain = { drain ? WIRE_DRAIN_STAY : WIRE_DRAIN_OVER } };
-	s->drain_ordered = drain;
-	dispatch_log(d, "worker session %u %s", number,
-		     drain ? "is to take no more tasks" : "is to take tasks again");
-	dispatch_step(d, &ev);
+	if (s->drain_ordered != drain) {
+		s->drain_ordered = drain;
+		dispatch_log(d, "worker session %u %s", number,
+			     drain ? "is to take no more tasks" : "is to take tasks again");
+		dispatch_step(d, &ev);
+	}
 	session_send(d, number, &m);
 }
 
 void workers_call_order(struct dispatch *d, struct call_order_worker *c)
 {
 	struct session *s = find(d, c->id, &c->call);
-	bool drain = c->order == CALL_WORKER_DRAIN;
 	struct call_worker worker;
 	if (!s) {
 		dispatch_answer(&c->call, FH_ENOTFOUND);
 		return;
 	}
-	if (s->drain_ordered != drain && !s->leaves)
-		obey(d, s, drain);
+	if (!s->leaves)
+		obey(d, s, c->order == CALL_WORKER_DRAIN);
 	describe(d, s, &worker);
 	c->ret_worker = &worker;
 	dispatch_answer(&c->call, 0);

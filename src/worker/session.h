@@ -68,7 +68,7 @@ enum {
 	SESSION_GREET_US = 5000000,
 	/* Answers to heartbeats that say that an ASSIGN is on its way, while none comes: then it
 	 * was lost, with those before it. The dispatcher waits for it as long. */
-	SESSION_AWAITED_BEATS = 30,
+	SESSION_AWAITED_BEATS = 300,
 	/* FUNCTION_GET and RESULT are said again after this time without an answer; RESULT twice as
 	 * late each time, SESSION_RESEND_LEVELS - 1 times. Generous: a transport that loses nothing
 	 * never needs it. */

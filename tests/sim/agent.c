@@ -95,6 +95,8 @@ static void send_other(struct host *h, const struct session_action *a)
 					       .mode = h->w->knobs.host[h->index].pull ? WIRE_PULL
 										       : WIRE_PUSH,
 					       .in_flight = host_in_flight(h) };
+		if (!h->w->calm && rng_chance(&h->w->rng, h->w->knobs.lie * 10))
+			host_lie_in_hello(h, &m.hello.in_flight);
 		break;
 	case SESSION_DO_SEND_CREDIT:
 		m.type = WIRE_CREDIT;
@@ -189,14 +191,43 @@ static void perform(struct host *h, const struct session_action *a, struct cargo
 			runner_model_fence(&h->runner);
 		break;
 	case SESSION_DO_TELL_REFUSED:
-		break; /* the end of the connection follows, and it comes back */
+		h->unwanted = true;
+		break;
 	default:
 		send_other(h, a);
 	}
 }
 
+static int64_t beat_us(const struct host *h)
+{
+	int64_t quarter_us = h->w->knobs.limits.liveness_us / 4;
+	return quarter_us < SESSION_HEARTBEAT_US ? quarter_us : SESSION_HEARTBEAT_US;
+}
+
+/* A longer time between two steps is one in which it was stopped. */
+static void stay_awake(struct host *h)
+{
+	int64_t gap_us = h->w->now_us - h->step_us;
+	h->step_us = h->w->now_us;
+	if (gap_us <= beat_us(h))
+		h->awake_us += gap_us;
+}
+
+/* Who has heard nothing for three quarters of the silence that is allowed ends all it runs, as soon
+ * as it gets to look at the time. */
+static void check_silence(struct host *h)
+{
+	struct session_stats s;
+	int64_t allowed_us = h->w->knobs.limits.liveness_us / 4 * 3 + beat_us(h);
+	session_stats(h->session, &s);
+	MUST(h->w, h->w->knobs.local || !s.welcomed || h->awake_us - h->heard_us <= allowed_us,
+	     "host %u hears nothing for %lld us, and goes on", h->index,
+	     (long long)(h->awake_us - h->heard_us));
+}
+
 static void step_once(struct host *h, const struct session_event *ev, struct cargo *cargo)
 {
+	stay_awake(h);
 	session_step(h->session, ev, h->w->now_us, &h->out);
 	for (uint32_t i = 0; i < h->out.count; i++)
 		perform(h, &h->out.list[i], cargo);
@@ -220,6 +251,7 @@ void host_step(struct host *h, const struct session_event *ev, struct cargo *car
 		step_once(h, &refused, NULL);
 	}
 	session_check(h->session);
+	check_silence(h);
 }
 
 void host_step_kind(struct host *h, enum session_event_kind kind)

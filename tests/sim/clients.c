@@ -73,6 +73,9 @@ void flight_free(struct flight *f)
 		blob_free(&f->submit.idempotency.body);
 		f->request->in_flight = false;
 		break;
+	case CALL_ORDER_WORKER:
+		f->clients->ordering = false;
+		break;
 	case CALL_WAIT:
 		if (f->group)
 			f->group->following = false;
@@ -168,7 +171,7 @@ void clients_act(struct clients *c)
 	look_at_parked(c);
 	if (register_functions(c) || c->flight_count >= c->w->knobs.calls_max)
 		return;
-	if (rng_chance(&c->w->rng, 500) && requests_act(c))
+	if (orders_act(c) || (rng_chance(&c->w->rng, 500) && requests_act(c)))
 		return;
 	reads_act(c);
 }
@@ -186,9 +189,10 @@ int64_t clients_next_us(const struct clients *c)
 
 bool clients_done(const struct clients *c)
 {
-	if (c->flight_count > 0)
-		return false;
-	return clients_next_us(c) == INT64_MAX;
+	for (uint32_t i = 0; i < c->w->knobs.hosts; i++)
+		if (c->to_resume[i])
+			return false;
+	return c->flight_count == 0 && clients_next_us(c) == INT64_MAX;
 }
 
 void clients_describe(const struct clients *c)

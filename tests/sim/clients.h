@@ -15,6 +15,9 @@ void clients_free(struct clients **c);
 /* Makes one call, perhaps. */
 void clients_act(struct clients *c);
 
+/* In the calm: no worker is to stay drained. */
+void clients_resume_workers(struct clients *c);
+
 /* Calls under way whose connection is broken now: the dispatcher is gone. */
 void clients_broken(struct clients *c);
 

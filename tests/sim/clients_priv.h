@@ -22,7 +22,10 @@ struct flight {
 		struct call_put_group put_group;
 		struct call_get_group get_group;
 		struct call_stats stats;
+		struct call_order_worker order;
 	};
+	uint64_t number; /* of the worker that is ordered */
+	uint32_t host;
 	struct clients *clients;
 	struct list link;
 	int64_t deadline_us; /* of a parked call */
@@ -49,6 +52,8 @@ struct clients {
 	bool registering;
 	struct request *requests[REQUESTS_MAX];
 	uint32_t request_count;
+	bool ordering; /* one order at a time: which of two is the last, nobody could tell */
+	bool to_resume[HOSTS_MAX]; /* a host's worker, whichever it is then */
 };
 
 /* What a function was registered with, for tasks that say nothing. */
@@ -66,5 +71,7 @@ struct fh_id clients_id(struct clients *c);
 bool requests_act(struct clients *c);
 /* reads.c */
 void reads_act(struct clients *c);
+/* orders.c: true if one was given */
+bool orders_act(struct clients *c);
 
 #endif

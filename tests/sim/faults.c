@@ -80,6 +80,12 @@ void faults_draw(struct world *w)
 		world_note(w, "host %u hangs%s", i, whole ? ", all of its machine" : "");
 		host_hang(w->hosts[i], rng_skewed(&w->rng, 15000000), whole);
 	}
+	if (fault(w, k->host_drain)) {
+		world_note(w, "host %u is to end", i);
+		host_drain(w->hosts[i]);
+	}
+	if (fault(w, k->lie))
+		host_lie(w->hosts[i]);
 	if (fault(w, k->net.link) && fault(w, 500))
 		host_cut(w->hosts[i]);
 	else if (fault(w, k->net.link))

@@ -17,8 +17,9 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 	struct session_event ev = { .kind = SESSION_EV_RECEIVED, .message = own_msg };
 	(void)peer;
 	h->functions_got += own_msg->type == WIRE_FUNCTION;
-	h->drains += own_msg->type == WIRE_DRAIN;
-	bool twice = h->w->knobs.net.repeat > 0;
+	h->drains += own_msg->type == WIRE_DRAIN && own_msg->drain.how == WIRE_DRAIN_LEAVE;
+	h->heard_us = h->awake_us;
+	bool twice = h->w->knobs.net.repeat > 0 || h->liar;
 	MUST(h->w, twice || h->functions_got <= h->functions_asked,
 	     "host %u is sent a function that it did not ask for", h->index);
 	MUST(h->w, twice || h->drains <= 1, "host %u is told twice to drain", h->index);
@@ -26,7 +27,7 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 	wire_msg_release(own_msg);
 	struct session_stats stats;
 	session_stats(h->session, &stats);
-	MUST(h->w, stats.refused == 0, "host %u is sent more than its credit", h->index);
+	MUST(h->w, stats.refused == 0 || h->liar, "host %u is sent more than its credit", h->index);
 }
 
 static void on_lost(void *ctx, uint64_t peer)
@@ -84,6 +85,11 @@ bool host_holds(const struct host *h, const struct wire_ref *ref)
 uint64_t host_number(const struct host *h)
 {
 	return h->number;
+}
+
+struct fh_id host_instance(const struct host *h)
+{
+	return h->instance;
 }
 
 uint64_t host_peer(const struct host *h)
@@ -260,7 +266,17 @@ void host_check_rest(const struct host *h)
 
 bool host_is_dead(const struct host *h)
 {
-	return h->runner.dead;
+	return h->runner.dead || h->unwanted;
+}
+
+bool host_is_liar(const struct host *h)
+{
+	return h->liar;
+}
+
+void host_drain(struct host *h)
+{
+	host_step_kind(h, SESSION_EV_DRAINED);
 }
 
 uint64_t host_hash(const struct host *h)

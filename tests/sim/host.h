@@ -29,7 +29,14 @@ int64_t host_next_us(const struct host *h);
 /* It, or (`whole`) all of its machine, does nothing for a while. */
 void host_hang(struct host *h, int64_t for_us, bool whole);
 
-/* What it ran has killed it: all of it is gone. */
+/* Its owner wants it to end, when all is done. */
+void host_drain(struct host *h);
+
+/* It says something that is not so. */
+void host_lie(struct host *h);
+bool host_is_liar(const struct host *h);
+
+/* What it ran has killed it, or it was refused: all of it is gone. */
 bool host_is_dead(const struct host *h);
 
 /* Whether its session has this task under this token. */
@@ -37,8 +44,9 @@ bool host_holds(const struct host *h, const struct wire_ref *ref);
 
 /* The number of its link; 0: not connected. */
 uint64_t host_peer(const struct host *h);
-/* The number of its process. */
+/* The number of its process, and the name that goes with it. */
 uint64_t host_number(const struct host *h);
+struct fh_id host_instance(const struct host *h);
 
 /* Sends a message that its session knows nothing of. */
 void host_transmit(struct host *h, struct wire_msg *own_msg);

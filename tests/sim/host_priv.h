@@ -31,7 +31,11 @@ struct host {
 	int64_t connect_us;
 	bool woken, lost;      /* there are messages; its link is gone */
 	bool hung_up;	       /* the session wants another connection */
+	bool unwanted;	       /* it was refused, and ends */
+	bool liar;	       /* it has said what is not so */
 	int64_t hung_until_us; /* it does nothing before */
+	/* Time that it was awake: all, and when it last heard the dispatcher. */
+	int64_t step_us, awake_us, heard_us;
 	/* On this connection */
 	uint64_t granted, functions_asked, functions_got, drains;
 	struct session *session;
@@ -58,5 +62,8 @@ void host_step_kind(struct host *h, enum session_event_kind kind);
 /* All that its session holds; freed by the caller. */
 struct wire_refs host_in_flight(const struct host *h);
 void host_parcel_release(struct parcel *p);
+
+/* -- liar.c: claims and omits in the list of a HELLO */
+void host_lie_in_hello(struct host *h, struct wire_refs *held);
 
 #endif

@@ -98,6 +98,9 @@ struct knobs knobs_draw(struct rng *r)
 	k.stop = rate(r, k.pace_us > 500 ? 2 : 5);
 	k.host_crash = k.local ? 0 : rate(r, 6);
 	k.host_hang = k.local ? 0 : rate(r, 4);
+	k.host_drain = k.local ? 0 : rate(r, 3);
+	k.orders = rate(r, 100);
+	k.lie = k.local || rng_chance(r, 700) ? 0 : rate(r, 30);
 	k.forge = rate(r, 60);
 	k.stall = rate(r, 20);
 	k.pause = rate(r, k.pace_us > 500 ? 2 : 5);
@@ -142,9 +145,11 @@ void knobs_print(const struct knobs *k)
 	       "urgent %u, keyed %u, doomed %u, poison %u\n",
 	       k->trouble, k->delayed, k->expiring, k->retried, k->once, k->limited, k->urgent,
 	       k->keyed, k->doomed, k->poison);
-	printf("faults: crash %u, stop %u, host %u, hang %u, forge %u, stall %u, pause %u, wall "
-	       "%u%s, starved %u; eager: commit %u, run %u, client %u; %u turns of up to %u us\n",
-	       k->crash, k->stop, k->host_crash, k->host_hang, k->forge, k->stall, k->pause,
-	       k->wall_jump, k->far ? " (far)" : "", k->starved, k->commit_eager, k->run_eager,
-	       k->client_eager, k->turns, k->pace_us);
+	printf("faults: crash %u, stop %u, host %u, hang %u, drain %u, lie %u, forge %u, stall %u, "
+	       "pause %u, wall "
+	       "%u%s, starved %u, orders %u; eager: commit %u, run %u, client %u; %u turns of up "
+	       "to %u us\n",
+	       k->crash, k->stop, k->host_crash, k->host_hang, k->host_drain, k->lie, k->forge,
+	       k->stall, k->pause, k->wall_jump, k->far ? " (far)" : "", k->starved, k->orders,
+	       k->commit_eager, k->run_eager, k->client_eager, k->turns, k->pace_us);
 }

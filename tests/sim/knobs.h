@@ -46,8 +46,10 @@ struct knobs {
 		poison; /* of a thousand tasks */
 
 	/* Faults, of a thousand turns of the world */
-	uint32_t crash, stop, host_crash, host_hang, forge, stall, pause, wall_jump;
+	uint32_t crash, stop, host_crash, host_hang, host_drain, forge, lie, stall, pause,
+		wall_jump;
 	bool far;	  /* the wall clock jumps by years */
+	uint32_t orders;  /* of a thousand calls: to workers, to drain and to resume */
 	uint32_t starved; /* of a thousand calls that can be told that there is no memory */
 	/* How eager each part is to do its next piece, 1..100 */
 	uint32_t commit_eager, run_eager, client_eager;

@@ -139,6 +139,23 @@ bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t
 	return true;
 }
 
+bool oracle_any_foreign(const struct oracle *o, uint64_t number, struct wire_ref *ret_ref)
+{
+	if (o->count == 0)
+		return false;
+	const struct subject *s = o->subjects[rng_below(&o->w->rng, o->count)];
+	if (s->token_count == 0)
+		return false;
+	uint32_t k = rng_below(&o->w->rng, s->token_count);
+	bool its = s->numbers[k] == number;
+	bool over = s->final || s->tokens[k].attempt < s->tally.attempt;
+	bool another_has_it = s->lease != NO_TOKEN && s->holder != number;
+	if (its || !(over || another_has_it))
+		return false;
+	*ret_ref = (struct wire_ref){ s->id, s->tokens[k] };
+	return true;
+}
+
 uint64_t oracle_count(const struct oracle *o)
 {
 	return o->live + o->finals[TASK_COMPLETED] + o->finals[TASK_FAILED] +

@@ -50,6 +50,9 @@ struct group_model *oracle_any_group(const struct oracle *o);
 bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t *ret_number,
 		      bool *ret_current);
 
+/* ... that this worker has no right to, and that nobody could bring back. */
+bool oracle_any_foreign(const struct oracle *o, uint64_t number, struct wire_ref *ret_ref);
+
 /* -- the store: asked; committed together, not yet told; then everything is told */
 void oracle_asked(struct oracle *o, const struct store_op *op);
 void oracle_commit(struct oracle *o, struct store_op *const *ops, size_t count);
@@ -60,6 +63,8 @@ void oracle_start(struct oracle *o, const struct store_recovery *r);
  * what it hears of it; and a child of it begins to run */
 void oracle_said(struct oracle *o, uint64_t number, uint64_t peer, const struct wire_msg *m);
 void oracle_heard(struct oracle *o, uint64_t number, uint64_t peer, const struct wire_msg *m);
+/* A worker was ordered to take no more tasks; or will be to take them again. */
+void oracle_ordered(struct oracle *o, uint64_t number, bool drain);
 /* The dispatcher has run. */
 void oracle_ran(struct oracle *o);
 /* The dispatcher is gone. */

@@ -238,6 +238,7 @@ static void retried(struct oracle *o, const struct store_retry_item *r)
 	}
 	check_strikes(o, s, &r->tally);
 	s->tally = r->tally;
+	s->closing = NO_TOKEN;
 	if (r->release)
 		s->due_ms = r->not_before_ms;
 }

@@ -38,6 +38,8 @@ static void assigned(struct oracle *o, uint64_t number, const struct wire_assign
 	MUST(w, s && s->durable, "an ASSIGN for a task that is not durable");
 	const struct task_options *opt = &s->wish->options;
 	MUST(w, !s->final, "%s was sent though it is final", subject_name(s));
+	MUST(w, s->lease == NO_TOKEN, "%s was sent to worker %llu, and worker %llu has it",
+	     subject_name(s), (unsigned long long)number, (unsigned long long)s->holder);
 	MUST(w, a->token.generation == o->generation, "%s was sent under generation %u of %u",
 	     subject_name(s), a->token.generation, o->generation);
 	for (uint32_t i = 0; i < s->token_count; i++)
@@ -74,7 +76,7 @@ static void check_taker(struct oracle *o, uint64_t number, uint64_t peer,
 	MUST(w, n->sent <= n->granted, "worker %llu is sent %llu tasks, it has asked for %llu",
 	     (unsigned long long)number, (unsigned long long)n->sent,
 	     (unsigned long long)n->granted);
-	MUST(w, !n->leaving, "worker %llu takes no more, and is sent a task",
+	MUST(w, !n->leaving && !n->ordered, "worker %llu takes no more, and is sent a task",
 	     (unsigned long long)number);
 	MUST(w, !oracle_holds(o), "a task is sent while a worker may come back with it");
 	o->handed_out = true;
@@ -90,18 +92,22 @@ static void welcomed(struct oracle *o, uint64_t number, uint64_t peer)
 {
 	struct worker_model *n = oracle_worker(o, number);
 	bool resumed = !n->gone;
+	oracle_comes(o, number);
 	uint32_t i = 0;
 	while (i < o->hello_count && o->hellos[i].peer != peer)
 		i++;
 	MUST(o->w, i < o->hello_count, "worker %llu is welcomed, and did not come",
 	     (unsigned long long)number);
 	uint64_t serial = resumed ? n->serial : ++o->serials;
-	bool leaving = resumed && n->leaving;
+	/* One that was away and silent may have been given up, and nobody was told. */
+	bool surely = resumed && o->w->now_us - n->heard_us < o->w->knobs.limits.liveness_us;
+	bool leaving = surely && n->leaving, ordered = surely && n->ordered;
 	*n = (struct worker_model){
 		.peer = peer,
 		.serial = serial,
 		.heard_us = o->w->now_us,
 		.leaving = leaving,
+		.ordered = ordered,
 		.leases = n->leases,
 		.alone = n->alone,
 	};
@@ -111,6 +117,11 @@ static void welcomed(struct oracle *o, uint64_t number, uint64_t peer)
 	for (uint32_t k = 0; k < o->expected_count; k++)
 		if (o->expected[k] == number)
 			o->expected[k--] = o->expected[--o->expected_count];
+}
+
+void oracle_ordered(struct oracle *o, uint64_t number, bool drain)
+{
+	oracle_worker(o, number)->ordered = drain;
 }
 
 static void said_bye(struct oracle *o, uint64_t number, uint64_t peer, enum wire_bye_why why)
@@ -168,18 +179,34 @@ static void came(struct oracle *o, uint64_t number, uint64_t peer, const struct 
 	}
 }
 
+/* A state that no worker may give, or no reason, is taken for the loss of the attempt. */
+static bool may_end_so(const struct subject *s, const struct task_result *r)
+{
+	switch (r->reason) {
+	case REASON_NONE:
+		return r->state == TASK_COMPLETED;
+	case REASON_CANCELLED:
+		return r->state == TASK_CANCELLED && s->cancel_asked;
+	case REASON_WORKER_LOST:
+	case REASON_POISON:
+	case REASON_EXPIRED:
+		return false;
+	default:
+		return r->state == TASK_FAILED;
+	}
+}
+
 /* It says that an attempt of its own has ended as only the loss of one can. */
 static void reported(struct oracle *o, uint64_t number, const struct wire_result *r)
 {
 	struct subject *s = oracle_find(o, r->task);
 	uint32_t k = s ? subject_token(s, r->token) : NO_TOKEN;
-	if (k == NO_TOKEN || s->lease != k || s->holder != number)
+	if (k == NO_TOKEN || s->lease != k || s->holder != number || s->reported)
 		return;
 	MUST(o->w, !s->fenced_us[k], "worker %llu has given %s up, and says its result",
 	     (unsigned long long)number, subject_name(s));
 	s->reported = true;
-	s->given_back = r->result.reason == REASON_WORKER_LOST ||
-			(r->result.state == TASK_CANCELLED && !s->cancel_asked);
+	s->given_back = !may_end_so(s, &r->result);
 }
 
 void oracle_heard(struct oracle *o, uint64_t number, uint64_t peer, const struct wire_msg *m)

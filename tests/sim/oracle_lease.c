@@ -29,13 +29,13 @@ uint64_t oracle_number_of(struct fh_id instance)
 void lease_begin(struct oracle *o, struct subject *s, uint64_t number, uint32_t token, bool adopted)
 {
 	struct worker_model *n = oracle_worker(o, number);
-	FH_ASSERT_CMP(o->lease_count, <, LEASES_MAX);
+	FH_ASSERT(o->lease_count < LEASES_MAX && s->lease == NO_TOKEN);
 	s->lease = token;
 	s->holder = number;
 	s->adopted_in = adopted ? o->runs : 0;
 	s->alone = !adopted && s->tally.losses >= o->w->knobs.limits.alone_after;
 	s->missing = 0;
-	s->reported = s->given_back = s->told_stale = false;
+	s->reported = s->given_back = s->told_stale = s->came_lost = s->came_left = false;
 	s->sent_no = adopted ? 0 : n->sent;
 	n->leases++;
 	n->alone += s->alone;
@@ -80,13 +80,13 @@ static bool is_silent(const struct oracle *o, const struct worker_model *n)
 static bool may_be_lost(const struct oracle *o, const struct subject *s)
 {
 	const struct worker_model *n = &o->workers[s->holder];
-	return o->w->knobs.local || n->broken || is_silent(o, n) || s->given_back;
+	return o->w->knobs.local || n->broken || is_silent(o, n) || s->given_back || s->came_lost;
 }
 
 /* It has left in order, or what it holds was listed, and this was not in it. */
 static bool may_be_taken(const struct oracle *o, const struct subject *s)
 {
-	return o->w->knobs.local || o->workers[s->holder].left || s->missing >= 2;
+	return o->w->knobs.local || o->workers[s->holder].left || s->came_left || s->missing >= 2;
 }
 
 static bool is_certain_loss(const struct oracle *o, const struct subject *s)
@@ -128,6 +128,16 @@ static bool is_guilty(const struct oracle *o, const struct task_tally *t)
 	return t->strikes >= o->w->knobs.limits.strikes_max;
 }
 
+/* The end is on its way to the store. `by_report`: as its worker has said; one that came in the
+ * same run as another end may have been too late. */
+static void close_lease(struct oracle *o, struct subject *s, bool by_report)
+{
+	s->closing = s->lease;
+	s->closing_by = by_report ? s->holder : 0;
+	s->closing_serial = oracle_worker(o, s->holder)->serial;
+	lease_end(o, s);
+}
+
 void oracle_retry_asked(struct oracle *o, const struct store_retry_item *r)
 {
 	struct subject *s = oracle_durable(o, r->task, "RETRY");
@@ -147,7 +157,7 @@ void oracle_retry_asked(struct oracle *o, const struct store_retry_item *r)
 		MUST(o->w, !poison, "%s goes on after %u strikes", subject_name(s),
 		     r->tally.strikes);
 	}
-	lease_end(o, s);
+	close_lease(o, s, s->reported && r->release && s->wish->options.timeout_ms == 0);
 }
 
 static void check_poison(struct oracle *o, const struct subject *s, const struct task_tally *t)
@@ -185,12 +195,7 @@ void oracle_finish_asked(struct oracle *o, const struct store_finish_item *f)
 	     "%s expires, and ran when it was adopted", subject_name(s));
 	if (reason == REASON_POISON)
 		check_poison(o, s, &f->tally);
-	s->closing = s->lease;
-	/* A report that comes in the same run may be too late. */
-	bool by_report = s->reported && !free && reason != REASON_TIMEOUT;
-	s->closing_by = by_report ? s->holder : 0;
-	s->closing_serial = oracle_worker(o, s->holder)->serial;
-	lease_end(o, s);
+	close_lease(o, s, s->reported && !free && reason != REASON_TIMEOUT);
 }
 
 /* ---- what a worker says that it holds ---- */
@@ -215,6 +220,19 @@ void oracle_listed_by(struct oracle *o, uint64_t number, const struct wire_heart
 		else
 			s->missing++;
 		s->arrived = s->sent_no <= h->assigns;
+	}
+}
+
+/* Ends of attempts are asked to be recorded at the end of a run: by then it may be there again. */
+void oracle_comes(struct oracle *o, uint64_t number)
+{
+	const struct worker_model *n = oracle_worker(o, number);
+	for (uint32_t i = 0; i < o->lease_count; i++) {
+		struct subject *s = o->leases[i];
+		if (s->holder != number)
+			continue;
+		s->came_lost |= n->broken || is_silent(o, n);
+		s->came_left |= n->left;
 	}
 }
 
@@ -288,7 +306,8 @@ void oracle_ran(struct oracle *o)
 		     n->leases);
 	}
 	for (uint32_t i = 0; i < o->lease_count; i++) {
-		const struct subject *s = o->leases[i];
+		struct subject *s = o->leases[i];
+		s->came_lost = s->came_left = false;
 		MUST(o->w, s->missing < 2 || (s->missing < MISSING_SURE && !s->arrived),
 		     "worker %llu does not have %s, and that was not taken from it",
 		     (unsigned long long)s->holder, subject_name(s));

@@ -15,12 +15,12 @@ enum {
 
 /* A worker as this life of the dispatcher must know it. */
 struct worker_model {
-	uint64_t peer;	   /* its link */
-	uint64_t serial;   /* of its session: which of those that there were */
-	int64_t heard_us;  /* its last message over that link */
-	bool gone;	   /* it has no session */
-	bool broken, left; /* ... because it broke the protocol; because it left in order */
-	bool leaving;	   /* it takes no more */
+	uint64_t peer;	       /* its link */
+	uint64_t serial;       /* of its session: which of those that there were */
+	int64_t heard_us;      /* its last message over that link */
+	bool gone;	       /* it has no session */
+	bool broken, left;     /* ... because it broke the protocol; because it left in order */
+	bool leaving, ordered; /* it takes no more, by its own word; by an operator's */
 	uint32_t leases, alone;
 	uint64_t granted, sent; /* over that link */
 };
@@ -88,6 +88,7 @@ void lease_end(struct oracle *o, struct subject *s);
 void oracle_retry_asked(struct oracle *o, const struct store_retry_item *r);
 void oracle_finish_asked(struct oracle *o, const struct store_finish_item *f);
 void oracle_listed_by(struct oracle *o, uint64_t number, const struct wire_heartbeat *h);
+void oracle_comes(struct oracle *o, uint64_t number);
 void oracle_brought(struct oracle *o, uint64_t number, const struct wire_refs *refs, bool resumed);
 void oracle_told_stale(struct oracle *o, uint64_t number, const struct wire_ref *ref);
 

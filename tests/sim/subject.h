@@ -89,17 +89,18 @@ struct subject {
 	int64_t fenced_us[TOKENS_MAX]; /* its worker has given it up then; 0: it has not */
 
 	/* As the dispatcher must have it (oracle_lease.c) */
-	uint32_t lease;	     /* which token; NO_TOKEN: nobody has it */
-	uint64_t holder;     /* the number of its worker */
-	uint64_t adopted_in; /* the run in which it was adopted; 0: it was assigned */
-	uint64_t sent_no;    /* its ASSIGN over that connection */
-	uint32_t missing;    /* lists in a row that did not name it */
-	bool arrived;	     /* the last list came behind its ASSIGN */
-	bool told_stale;     /* its worker was, in this run */
-	bool alone;	     /* it has to be */
-	bool reported;	     /* its worker has said how it ended */
-	bool given_back;     /* ... namely that it was lost */
-	uint32_t closing;    /* the token whose end is on its way to the store; or NO_TOKEN */
+	uint32_t lease;		   /* which token; NO_TOKEN: nobody has it */
+	uint64_t holder;	   /* the number of its worker */
+	uint64_t adopted_in;	   /* the run in which it was adopted; 0: it was assigned */
+	uint64_t sent_no;	   /* its ASSIGN over that connection */
+	uint32_t missing;	   /* lists in a row that did not name it */
+	bool arrived;		   /* the last list came behind its ASSIGN */
+	bool told_stale;	   /* its worker was, in this run */
+	bool came_lost, came_left; /* its worker has come anew in this run, after it was */
+	bool alone;		   /* it has to be */
+	bool reported;		   /* its worker has said how it ended */
+	bool given_back;	   /* ... namely that it was lost */
+	uint32_t closing;	   /* the token whose end is on its way to the store; or NO_TOKEN */
 	uint64_t closing_by, closing_serial;
 };
 

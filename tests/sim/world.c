@@ -27,7 +27,7 @@ enum {
 	CALM_TURNS_MAX = 400000,
 	/* A host that was given up when the calm came may have to wait for two answers, and for
 	 * what it runs. */
-	HOSTS_REST_S = 60,
+	HOSTS_REST_S = 600,
 };
 
 static const int64_t wall_start_us = INT64_C(1700000000) * 1000000;
@@ -264,6 +264,10 @@ static void become_calm(struct world *w)
 		world_crash(w);
 	w->calm = true;
 	hub_heal(w->hub);
+	for (uint32_t i = 0; i < w->knobs.hosts; i++)
+		if (host_is_liar(w->hosts[i]))
+			world_replace_host(w, i);
+	clients_resume_workers(w->clients);
 	w->calm_us = w->now_us;
 	w->wall_offset_us = w->wall_most_us;
 	w->knobs.client_eager = 100;

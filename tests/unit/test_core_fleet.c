@@ -129,6 +129,24 @@ static void what_was_never_sent_is_not_lost_with_its_worker(void **state)
 	assert_int_equal(expect(b, CORE_DO_ASSIGN)->token.attempt, 1);
 }
 
+/* It may be gone by the time that the start is recorded. */
+static void what_is_being_started_is_not_sent_to_who_takes_no_more(void **state)
+{
+	struct bench *b = *state;
+	struct core_spec spec = spec_of(1);
+	spec.at_most_once = true;
+	settle(b, spec);
+	session_opened(b, 0, 1, false);
+	credited(b, 0, 10);
+	struct core_action start = *expect(b, CORE_DO_PERSIST_START);
+	paused(b, 0, CORE_PAUSE_ORDERED, false);
+	bench_step(b, ref_event(CORE_EV_START_STORED, start.ref));
+	expect_none(b);
+	session_opened(b, 1, 1, false);
+	credited(b, 1, 1);
+	assert_int_equal(expect(b, CORE_DO_ASSIGN)->session, 1);
+}
+
 static void what_a_worker_that_is_back_does_not_hold_goes_on(void **state)
 {
 	struct bench *b = *state;
@@ -549,6 +567,7 @@ int main(void)
 		core_test(an_end_on_its_way_to_the_store_is_not_stale),
 		core_test(a_worker_that_is_away_gets_nothing_and_keeps_what_it_runs),
 		core_test(what_was_never_sent_is_not_lost_with_its_worker),
+		core_test(what_is_being_started_is_not_sent_to_who_takes_no_more),
 		core_test(what_a_worker_that_is_back_does_not_hold_goes_on),
 		core_test(a_cancellation_is_said_again_to_who_is_back),
 		core_test(an_ordered_pause_lasts_through_a_new_connection),
