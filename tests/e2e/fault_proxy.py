@@ -67,7 +67,6 @@ class Proxy:
     def __init__(self, target: int, seed: Any = 0) -> None:
         self.target = target
         self.random = random.Random(str(seed))
-        self.cuts = 0  # connections that a fault has ended
         self._connections: List[Connection] = []
         self._nowhere: List[socket.socket] = []
         self._be_healthy()
@@ -111,12 +110,17 @@ class Proxy:
         """Ends all connections, and both sides are told."""
         def order() -> None:
             for connection in list(self._connections):
-                self._cut(connection, how)
+                self._end(connection, how)
         self._do(order)
 
     def cut_at(self, byte: int, way: str, how: str = RST) -> None:
         """Ends the connection behind that byte of those that are still to come (1: the first)."""
         self._do(lambda: self._cut_at.update({way: (byte, how)}))
+
+    @property
+    def is_armed(self) -> bool:
+        """A cut_at() is still to come."""
+        return bool(self._cut_at)
 
     def half_open(self, way: str, how: str = RST) -> None:
         """Ends all connections for who sends that way. The others are told nothing, and what they
@@ -127,7 +131,6 @@ class Proxy:
                     flow = connection.flows[way]
                     connection.deaf = flow.sink
                     end(flow.source, how)
-                    self.cuts += 1
         self._do(order)
 
     def black_hole(self) -> None:
@@ -144,7 +147,7 @@ class Proxy:
             self._be_healthy()
             for connection in list(self._connections):
                 if any(flow.robbed for flow in connection.flows.values()):
-                    self._cut(connection, RST)
+                    self._end(connection, RST)
             for sock in self._nowhere:
                 end(sock, RST)
             self._nowhere.clear()
@@ -238,10 +241,6 @@ class Proxy:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections.append(Connection(lower, upper))
 
-    def _cut(self, connection: Connection, how: str) -> None:
-        self.cuts += 1
-        self._end(connection, how)
-
     def _end(self, connection: Connection, how: str) -> None:
         connection.end(how)
         self._connections.remove(connection)
@@ -312,4 +311,4 @@ class Proxy:
             if all(other.over for other in connection.flows.values()):
                 self._end(connection, FIN)
         elif then:
-            self._cut(connection, then)
+            self._end(connection, then)

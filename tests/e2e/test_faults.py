@@ -96,25 +96,31 @@ def test_a_cut_at_any_byte_repeats_nothing(server: Server, make_lane: LaneMaker,
     lane = make_lane(mode=mode)
     lane.worker.await_ready()
     dice = random.Random(f"{SEED}.{mode}")
-    function = server.client.register(workload.deed)
-    noted, tasks = tmp_path / "noted", []
+    client, noted, tasks, large = server.client, tmp_path / "noted", [], {}
+    deed, echo = client.register(workload.deed), client.register(workload.echo)
     for _ in range(8):
-        # The first bytes are those of a new connection: greeting, HELLO, WELCOME.
+        # The first bytes are those of a new connection: greeting, HELLO, WELCOME. Far ones are
+        # in the pieces of what is large.
         byte = dice.choice((1, dice.randint(2, 80), dice.randint(80, 1000),
-                            dice.randint(1000, 8000)))
+                            dice.randint(1000, 8000), dice.randint(1000, 200000)))
         lane.way.cut_at(byte, dice.choice((UP, DOWN)), dice.choice((RST, FIN)))
         if dice.random() < 0.5:
             lane.way.cut()
-        before = lane.way.cuts
+        data = dice.randbytes(200000)
+        large[client.submit(echo, data)] = data
 
-        def one_more(so_far: int = before) -> bool:
-            n = len(tasks)
-            tasks.append(server.client.submit(function, str(noted), "slow", n))
-            return lane.way.cuts > so_far
+        def is_cut() -> bool:
+            if client.counts()["QUEUED"] < 100:
+                tasks.append(client.submit(deed, str(noted), "slow", len(tasks)))
+            return not lane.way.is_armed
 
-        wait_until(one_more, f"the connection is cut at byte {byte}")
-    assert [server.client.value(task) for task in tasks] == [n * n for n in range(len(tasks))]
+        wait_until(is_cut, f"the connection is cut at byte {byte}")
+        client.finished(tasks[-1])  # it is back; out for too long, it would be given up
+    assert all(client.value(task) == data for task, data in large.items())
+    assert [client.value(task) for task in tasks] == [n * n for n in range(len(tasks))]
     assert sorted(int(line.split()[0]) for line in lines_of(noted)) == list(range(len(tasks)))
+    worker, = client.good("GET", "/v1/workers")["items"]
+    assert worker["finished_total"] == len(tasks) + len(large), "each is counted once"
     expect_all_at_work(server, [lane], tmp_path)
 
 
