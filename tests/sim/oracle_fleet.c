@@ -88,14 +88,27 @@ bool oracle_holds(const struct oracle *o)
 	return o->expected_count > 0 && o->w->now_us < o->start_us + o->w->knobs.limits.liveness_us;
 }
 
+/* hello_count: there is none. */
+static uint32_t find_hello(const struct oracle *o, uint64_t peer)
+{
+	uint32_t i = 0;
+	while (i < o->hello_count && o->hellos[i].peer != peer)
+		i++;
+	return i;
+}
+
+static void forget_hello(struct oracle *o, uint32_t i)
+{
+	fh_free(o->hellos[i].refs.list);
+	o->hellos[i] = o->hellos[--o->hello_count];
+}
+
 static void welcomed(struct oracle *o, uint64_t number, uint64_t peer)
 {
 	struct worker_model *n = oracle_worker(o, number);
 	bool resumed = !n->gone;
 	oracle_comes(o, number);
-	uint32_t i = 0;
-	while (i < o->hello_count && o->hellos[i].peer != peer)
-		i++;
+	uint32_t i = find_hello(o, peer);
 	MUST(o->w, i < o->hello_count, "worker %llu is welcomed, and did not come",
 	     (unsigned long long)number);
 	uint64_t serial = resumed ? n->serial : ++o->serials;
@@ -112,8 +125,7 @@ static void welcomed(struct oracle *o, uint64_t number, uint64_t peer)
 		.alone = n->alone,
 	};
 	oracle_brought(o, number, &o->hellos[i].refs, resumed);
-	fh_free(o->hellos[i].refs.list);
-	o->hellos[i] = o->hellos[--o->hello_count];
+	forget_hello(o, i);
 	for (uint32_t k = 0; k < o->expected_count; k++)
 		if (o->expected[k] == number)
 			o->expected[k--] = o->expected[--o->expected_count];
@@ -127,6 +139,8 @@ void oracle_ordered(struct oracle *o, uint64_t number, bool drain)
 static void said_bye(struct oracle *o, uint64_t number, uint64_t peer, enum wire_bye_why why)
 {
 	struct worker_model *n = oracle_worker(o, number);
+	if (why == WIRE_BYE_REFUSED && find_hello(o, peer) < o->hello_count)
+		forget_hello(o, find_hello(o, peer));
 	if (n->gone || n->peer != peer) /* over another link than that of its session */
 		return;
 	MUST(o->w,
