@@ -211,7 +211,7 @@ def test_a_worker_that_wakes_after_it_was_given_up_harms_nobody(
     make_worker(server.url)
     wait_until(lambda: len(lines_of(tmp_path / "started")) == 2, "it runs elsewhere")
     worker.signal(signal.SIGCONT)
-    wait_until(lambda: len(worker.children()) == 2 and "given this worker up" in worker.log,
+    wait_until(lambda: len(worker.children()) == 2 and "connecting anew" in worker.log,
                "it has noticed")
     (tmp_path / "go").touch()
     assert client.value(task) == "held"
