@@ -223,6 +223,7 @@ def test_cancel_ends_what_ignores_signals(server: Server, tmp_path: Path, functi
     client = server.client
     task = client.submit(client.register(function), str(tmp_path / "pid"))
     wait_until((tmp_path / "pid").exists, "it runs")
+    client.started(task)
     assert client.delete(f"/v1/tasks/{task}").status == 202
     outcome = client.outcome(task)
     assert (outcome.state, outcome.reason) == ("CANCELLED", "cancelled")
