@@ -152,7 +152,9 @@ static void done_with(struct wire_link *link, struct outgoing *o)
 static size_t fill(struct wire_link *link, struct list *queue, uint8_t *frame, size_t len)
 {
 	for (struct outgoing *o; (o = first_of(queue));) {
-		if (o->len > WIRE_FRAME_MAX - ENTRY_HEAD - len)
+		/* Wrong: o->len > WIRE_FRAME_MAX - ENTRY_HEAD - len. Less room than a head needs
+		 * would count as endless room. */
+		if (ENTRY_HEAD + o->len > WIRE_FRAME_MAX - len)
 			break;
 		bytes_put_u32(frame + len, (uint32_t)o->len);
 		wire_encode(&o->msg, frame + len + ENTRY_HEAD);

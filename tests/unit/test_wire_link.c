@@ -98,6 +98,39 @@ static void small_messages_share_a_frame(void **state)
 	wire_link_free(&b.link);
 }
 
+/* However little room the last message that fits leaves, the next one begins another frame. */
+static void a_frame_is_never_longer_than_its_maximum(void **state)
+{
+	(void)state;
+	const struct wire_msg empty = { .type = WIRE_ASSIGN, .assign.payload = blob_new(0) };
+	size_t most = WIRE_FRAME_MAX - 16 - wire_encoded_len(&empty);
+	for (size_t left = 0; left < 40; left++) {
+		struct side a, b;
+		open_side(&a);
+		open_side(&b);
+		send_assign(&a, most - left);
+		send_credit(&a);
+		send_assign(&a, 1);
+		send_assign(&a, 1);
+		for (size_t len = 1; len > 0;) {
+			uint8_t *frame = fh_malloc(WIRE_FRAME_MAX);
+			struct fh_err err = { "" };
+			assert_int_equal(wire_link_next(a.link, frame, &len), 0);
+			assert_true(len <= WIRE_FRAME_MAX);
+			if (len > 0)
+				assert_int_equal(wire_link_receive(b.link, frame, len, deliver, &b,
+								   &err),
+						 0);
+			fh_free(frame);
+		}
+		assert_int_equal(b.got, 4);
+		wire_link_free(&a.link);
+		wire_link_free(&b.link);
+	}
+	struct blob *payload = empty.assign.payload;
+	blob_free(&payload);
+}
+
 static void a_large_message_goes_in_pieces_and_lets_small_ones_pass(void **state)
 {
 	(void)state;
@@ -331,6 +364,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_messages_share_a_frame),
+		cmocka_unit_test(a_frame_is_never_longer_than_its_maximum),
 		cmocka_unit_test(a_large_message_goes_in_pieces_and_lets_small_ones_pass),
 		cmocka_unit_test(a_long_heartbeat_passes_large_messages),
 		cmocka_unit_test(a_slow_reader_holds_back_what_is_large),
