@@ -125,7 +125,7 @@ def test_who_waits_and_tries_again_gets_all_of_it_through_once(make_server: Serv
     function = client.register(workload.deed)
     noted = tmp_path / "noted"
     refused, accepted = 0, []  # type: int, List[str]
-    for n in range(150):
+    for n in range(80):
         body = {"function_id": function, "payload": call(str(noted), "slow", n)}
         while True:
             answer = client.post("/v1/tasks", body)
@@ -134,9 +134,9 @@ def test_who_waits_and_tries_again_gets_all_of_it_through_once(make_server: Serv
                 break
             expect_queue_full(answer)
             refused += 1
-    assert [client.value(task) for task in accepted] == [n * n for n in range(150)]
+    assert [client.value(task) for task in accepted] == [n * n for n in range(80)]
     ran = [int(line.split()[0]) for line in noted.read_text().splitlines()]
-    assert sorted(ran) == list(range(150))
+    assert sorted(ran) == list(range(80))
     assert refused, "the queue has never been full: the test says nothing"
     assert client.stats()["rejected_total"] == refused
 
@@ -146,11 +146,11 @@ import sys
 from operator import mul
 from farhand import Executor
 with Executor(url=sys.argv[1]) as executor:
-    assert list(executor.map(mul, range(500), range(500))) == [n * n for n in range(500)]
+    assert list(executor.map(mul, range(80), range(80))) == [n * n for n in range(80)]
 """
 
 
-@everywhere_smoke
+@everywhere
 def test_the_sdk_waits_until_there_is_room(make_server: ServerMaker) -> None:
     server = make_server("--max-queued", "40", slots=2)
     url = f"http://127.0.0.1:{server.port.number}"
@@ -159,7 +159,7 @@ def test_the_sdk_waits_until_there_is_room(make_server: ServerMaker) -> None:
                           stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 0, done.stderr
     stats = server.client.stats()
-    assert stats["rejected_total"] > 0 and stats["tasks"]["COMPLETED"] == 500
+    assert stats["rejected_total"] > 0 and stats["tasks"]["COMPLETED"] == 80
 
 
 # ---- what runs ------------------------------------------------------------------------------

@@ -62,8 +62,7 @@ def test_a_worker_that_never_comes_back_keeps_nobody_waiting_for_long(
     hold = client.register(workload.hold)
     once = client.submit(hold, str(tmp_path), "once", at_most_once=True)
     again = client.submit(hold, str(tmp_path), "again")
-    for task in (once, again):
-        client.started(task)
+    wait_until(lambda: len(lines_of(tmp_path / "started")) == 2, "both run")
     worker.kill9()
     server.restart()
     make_worker(server.url)
