@@ -16,12 +16,29 @@ enum {
 	RETRY_AFTER_MAX_S = 60,
 };
 
-void admit_ended(struct core *c, uint64_t count, uint64_t bytes)
+/* Time in which there is nothing to do says nothing of how fast it would be done: else clients that
+ * wait as long as they were told would be told to wait longer each time. */
+static void grow(struct core *c, uint64_t count, uint64_t bytes)
+{
+	if (c->live == 0)
+		c->drain_from_us += c->now_us - c->idle_from_us;
+	c->live += count;
+	c->live_bytes += bytes;
+}
+
+static void shrink(struct core *c, uint64_t count, uint64_t bytes)
 {
 	FH_ASSERT_CMP(c->live, >=, count);
 	FH_ASSERT_CMP(c->live_bytes, >=, bytes);
 	c->live -= count;
 	c->live_bytes -= bytes;
+	if (c->live == 0)
+		c->idle_from_us = c->now_us;
+}
+
+void admit_ended(struct core *c, uint64_t count, uint64_t bytes)
+{
+	shrink(c, count, bytes);
 	c->drained += count;
 	int64_t period_us = c->now_us - c->drain_from_us;
 	if (period_us < DRAIN_PERIOD_US)
@@ -99,8 +116,7 @@ void admit_submitted(struct core *c, const struct core_ev_submitted *ev)
 		reject(c, ev, FH_ELIMIT);
 		return;
 	}
-	c->live += ev->count;
-	c->live_bytes += bytes;
+	grow(c, ev->count, bytes);
 	for (uint32_t i = 0; i < ev->count; i++)
 		place(c, &ev->specs[i]);
 	action_add(c, CORE_DO_PERSIST)->request.request = ev->request;
@@ -126,8 +142,7 @@ void admit_stored(struct core *c, const struct core_ev_stored *ev)
 		}
 	}
 	if (!ev->ok) {
-		c->live -= ev->count;
-		c->live_bytes -= bytes_of(ev->specs, ev->count);
+		shrink(c, ev->count, bytes_of(ev->specs, ev->count));
 	} else if (!PLANTED(REPLY_BEFORE_STORED)) {
 		reply(c, ev->request);
 	}

@@ -34,6 +34,7 @@ int core_new(const struct core_limits *limits, const struct core_start *start,
 	c->generation = start->generation;
 	c->now_us = start->now_us;
 	c->drain_from_us = start->now_us;
+	c->idle_from_us = start->now_us;
 	c->live = start->live;
 	c->live_bytes = start->live_bytes;
 	c->next_due_us = start->next_due_us;

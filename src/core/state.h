@@ -72,7 +72,8 @@ struct core {
 
 	/* admit.c */
 	uint64_t live, live_bytes;
-	int64_t drain_from_us; /* the drain rate is measured from here */
+	int64_t drain_from_us; /* the drain rate is measured from here, without idle time */
+	int64_t idle_from_us;  /* when the last task ended; counts while none is live */
 	uint64_t drained;      /* tasks that have ended since then */
 	uint64_t drain_per_s;  /* as measured before; 0: not yet */
 

@@ -7,12 +7,19 @@ from typing import Any, Callable, List
 
 import pytest
 
-from harness import PYTHONS, Server, Worker, wait_until
+from harness import PYTHONS, Client, Server, Worker, wait_until
+import workload  # harness.py has put it on the path
 
 KINDS = ("local", "push", "pull")
 
-everywhere = pytest.mark.parametrize("kind", KINDS, indirect=True, scope="module")
-elsewhere = pytest.mark.parametrize("kind", KINDS[1:], indirect=True, scope="module")
+def _for_each(*kinds: Any) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("kind", kinds, indirect=True, scope="module")
+
+
+everywhere = _for_each(*KINDS)
+# Also under sanitizers, for which push and pull are the same code.
+everywhere_smoke = _for_each(*(pytest.param(kind, marks=pytest.mark.smoke)
+                               for kind in KINDS[:2]), "pull")
 
 
 class Fleet(Server):
@@ -65,3 +72,17 @@ class Fleet(Server):
 
     def expect_slots(self, slots: int) -> None:
         wait_until(lambda: self.client.stats()["slots"] == slots, f"it has {slots} slots")
+
+
+class Held:
+    """A task that occupies a slot until release()."""
+
+    def __init__(self, client: Client, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder, self.client = folder, client
+        self.task = client.submit(client.register(workload.hold), str(folder), "held")
+        client.started(self.task)
+
+    def release(self) -> None:
+        (self.folder / "go").touch()
+        assert self.client.value(self.task) == "held"

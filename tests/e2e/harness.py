@@ -13,12 +13,10 @@ every server, so that any Python can run them; what must travel by value says so
 
 import base64
 import contextlib
-import fcntl
 import http.client
 import json
 import os
 import pickle
-import random
 import re
 import select
 import shutil
@@ -26,13 +24,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from pathlib import Path
 from typing import (
     Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, TypeVar,
 )
+
+from machine import Port, marked, name_of
 
 HERE = Path(__file__).resolve().parent
 EXE = os.environ.get("FARHAND_EXE") or str(HERE.parents[1] / "build" / "farhand")
@@ -56,6 +55,11 @@ def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATI
         if time.monotonic() > deadline:
             raise AssertionError(f"in {patience_s:g} s it did not come true that {what}")
         time.sleep(0.005)
+
+
+def lines_of(path: Path) -> List[str]:
+    """What functions have noted in the file, which may not be there yet."""
+    return path.read_text().splitlines() if path.exists() else []
 
 
 # ---- pickles --------------------------------------------------------------------------------
@@ -271,36 +275,6 @@ class Client:
             assert time.monotonic() < deadline, f"{page['pending_count']} tasks are still pending"
 
 
-# ---- ports ----------------------------------------------------------------------------------
-
-
-class Port:
-    """A port that nobody else has while this object lives, although no process listens on it:
-    servers are started again on it. It lies below the range from which connections take theirs, so
-    that a client that knocks while the server is down cannot end up talking to itself."""
-
-    def __init__(self) -> None:
-        folder = Path(tempfile.gettempdir()) / f"farhand-ports-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        for number in random.SystemRandom().sample(range(12000, 32000), 1000):
-            lock = os.open(folder / str(number), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                with contextlib.closing(socket.socket()) as probe:
-                    probe.bind(("127.0.0.1", number))
-            except OSError:
-                os.close(lock)
-                continue
-            self.number, self._lock = number, lock
-            return
-        raise RuntimeError("no free port")
-
-    def release(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-        self._lock = -1
-
-
 # ---- processes ------------------------------------------------------------------------------
 
 
@@ -316,31 +290,6 @@ def run_farhand(*args: str, env: Optional[Dict[str, str]] = None,
     return subprocess.run([EXE, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, cwd=cwd,
                           env={**os.environ, **(env or {})})
-
-
-def marked(mark: str) -> List[int]:
-    """All living processes that were started with this mark in their environment."""
-    found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/environ", "rb") as environ:
-                if mark.encode() not in environ.read():
-                    continue
-            with open(f"/proc/{name}/stat") as stat:
-                if stat.read().rpartition(")")[2].split()[0] not in "ZX":
-                    found.append(int(name))
-        except OSError:
-            continue  # it has ended, or is not ours to look at
-    return found
-
-
-def name_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
 
 
 # What a program says that has noticed its own mistake.

@@ -2,16 +2,19 @@
 does not follow the backlog."""
 
 import json
+import os
 import pickle
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import List, Optional
 
 import pytest
 import workload
 from conftest import ServerMaker
-from fleet import everywhere
-from harness import Answer, Client, Server, call, wait_until
+from fleet import everywhere, everywhere_smoke
+from harness import HERE, PATIENCE_S, Answer, Client, Server, call, wait_until
 
 QUEUE = 50
 MIB = 1 << 20
@@ -122,7 +125,7 @@ def test_who_waits_and_tries_again_gets_all_of_it_through_once(make_server: Serv
     function = client.register(workload.deed)
     noted = tmp_path / "noted"
     refused, accepted = 0, []  # type: int, List[str]
-    for n in range(150):
+    for n in range(80):
         body = {"function_id": function, "payload": call(str(noted), "slow", n)}
         while True:
             answer = client.post("/v1/tasks", body)
@@ -131,18 +134,38 @@ def test_who_waits_and_tries_again_gets_all_of_it_through_once(make_server: Serv
                 break
             expect_queue_full(answer)
             refused += 1
-    assert [client.value(task) for task in accepted] == [n * n for n in range(150)]
+    assert [client.value(task) for task in accepted] == [n * n for n in range(80)]
     ran = [int(line.split()[0]) for line in noted.read_text().splitlines()]
-    assert sorted(ran) == list(range(150))
+    assert sorted(ran) == list(range(80))
     assert refused, "the queue has never been full: the test says nothing"
     assert client.stats()["rejected_total"] == refused
+
+
+SDK_CALLS = """
+import sys
+from operator import mul
+from farhand import Executor
+with Executor(url=sys.argv[1]) as executor:
+    assert list(executor.map(mul, range(80), range(80))) == [n * n for n in range(80)]
+"""
+
+
+@everywhere
+def test_the_sdk_waits_until_there_is_room(make_server: ServerMaker) -> None:
+    server = make_server("--max-queued", "40", slots=2)
+    url = f"http://127.0.0.1:{server.port.number}"
+    path = os.pathsep.join([str(HERE.parents[1] / "python"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run([sys.executable, "-c", SDK_CALLS, url], timeout=PATIENCE_S,
+                          stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
+    assert done.returncode == 0, done.stderr
+    stats = server.client.stats()
+    assert stats["rejected_total"] > 0 and stats["tasks"]["COMPLETED"] == 80
 
 
 # ---- what runs ------------------------------------------------------------------------------
 
 
-@everywhere
-@pytest.mark.smoke
+@everywhere_smoke
 @pytest.mark.parametrize("function", [workload.hold])
 def test_running_is_what_has_started_and_never_more_than_the_slots(
         make_server: ServerMaker, tmp_path: Path, function: object) -> None:

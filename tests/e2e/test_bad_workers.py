@@ -256,8 +256,8 @@ def test_a_worker_that_does_not_read_costs_what_it_was_given(alone: Fleet, tmp_p
     with join(alone.door.number, slots=100, modules=None) as deaf:
         deaf.tell(credit(10_000))
         before = alone.rss()
-        ids = [client.submit(function, "x" * MIB) for _ in range(64)]
-        assert alone.rss() - before < 130 * MIB, "not twice"
+        ids = [client.submit(function, "x" * MIB) for _ in range(24)]
+        assert alone.rss() - before < 60 * MIB, "not twice"
         wait_until(lambda: not hosts(client), "it is given up")
     alone.slots = 2
     alone.add_worker()

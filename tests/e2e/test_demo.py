@@ -11,7 +11,8 @@ from typing import Iterator, List, Tuple
 
 import pytest
 
-from harness import EXE, HERE, PATIENCE_S, marked, wait_until
+from harness import EXE, HERE, PATIENCE_S, wait_until
+from machine import marked
 
 ROOT = HERE.parents[1]
 PYTHON = ROOT / ".venv-demo" / "bin" / "python"

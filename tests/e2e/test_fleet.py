@@ -12,7 +12,7 @@ import pytest
 import workload
 from conftest import ServerMaker, WorkerMaker
 from fleet import Fleet
-from harness import Client, Worker, b64, call, wait_until
+from harness import Client, Worker, b64, call, lines_of, wait_until
 
 
 @pytest.fixture
@@ -34,10 +34,6 @@ def named(make_worker: WorkerMaker, server: Fleet, name: str, *args: str, **opti
     return make_worker(server.url, "--label", f"name={name}", *args, **options)
 
 
-def lines(path: Path) -> List[str]:
-    return path.read_text().split() if path.exists() else []
-
-
 # ---- all kinds at once ----------------------------------------------------------------------
 
 
@@ -55,7 +51,7 @@ def mixed(make_server: ServerMaker, make_worker: WorkerMaker) -> Fleet:
 def test_all_kinds_work_beside_each_other(mixed: Fleet, tmp_path: Path) -> None:
     client = mixed.client
     _, ids = client.batch(client.register(workload.hold), [(str(tmp_path), n) for n in range(6)])
-    wait_until(lambda: len(lines(tmp_path / "started")) == 6, "each slot has one")
+    wait_until(lambda: len(lines_of(tmp_path / "started")) == 6, "each slot has one")
     wait_until(lambda: [w["slots_busy"] for w in listed(client)] == [2, 2, 2], "they say so")
     (tmp_path / "go").touch()
     assert [client.value(task) for task in ids] == list(range(6))
@@ -63,7 +59,7 @@ def test_all_kinds_work_beside_each_other(mixed: Fleet, tmp_path: Path) -> None:
     function = client.register(workload.square_noted)
     group, ids = client.batch(function, [(str(noted), n) for n in range(2000)])
     assert {task["state"] for task in client.collect(group)} == {"COMPLETED"}
-    assert sorted(map(int, lines(noted))) == list(range(2000)), "each ran once"
+    assert sorted(map(int, lines_of(noted))) == list(range(2000)), "each ran once"
     found = listed(client)
     assert sum(w["finished_total"] for w in found) == 2006
     assert min(w["finished_total"] for w in found) > 2, "each kind had its share"
@@ -206,18 +202,18 @@ def test_all_that_a_killed_worker_had_runs_elsewhere(
     client.collect(client.batch(short, [(str(noted), n) for n in range(300)])[0])  # it is short
     noted.unlink()
     held = client.batch(client.register(workload.hold), [(str(tmp_path), n) for n in range(7)])
-    wait_until(lambda: len(lines(tmp_path / "started")) == 7, "they run")
+    wait_until(lambda: len(lines_of(tmp_path / "started")) == 7, "they run")
     group, ids = client.batch(short, [(str(noted), n) for n in range(3000)])
-    wait_until(lambda: len(lines(noted)) > 100, "short ones run, too")
+    wait_until(lambda: len(lines_of(noted)) > 100, "short ones run, too")
     victim.kill9()
     make_worker(server.url, mode=mode, slots=8)
-    wait_until(lambda: len(lines(tmp_path / "started")) == 14, "they run elsewhere")
+    wait_until(lambda: len(lines_of(tmp_path / "started")) == 14, "they run elsewhere")
     (tmp_path / "go").touch()
     assert [client.value(task) for task in held[1]] == list(range(7))
     done = client.collect(group)
     assert sorted(task["id"] for task in done) == sorted(ids), "nothing twice in the record"
     assert {task["state"] for task in done} == {"COMPLETED"}
-    runs = Counter(lines(noted))
+    runs = Counter(lines_of(noted))
     assert len(runs) == 3000
     assert max(runs.values()) <= 2
     assert client.counts() == {"QUEUED": 0, "RUNNING": 0, "COMPLETED": 3307, "FAILED": 0,
@@ -233,11 +229,11 @@ def test_a_zombie_changes_no_result(server: Fleet, make_worker: WorkerMaker,
     client.started(task)
     zombie.signal(signal.SIGSTOP)
     other = make_worker(server.url, slots=1)
-    wait_until(lambda: len(lines(tmp_path / "started")) == 2, "it runs elsewhere")
+    wait_until(lambda: len(lines_of(tmp_path / "started")) == 2, "it runs elsewhere")
     (tmp_path / "go").touch()
     value = client.value(task)
     assert value in other.children()
-    wait_until(lambda: len(lines(tmp_path / "ended")) == 2, "the zombie's child is through, too")
+    wait_until(lambda: len(lines_of(tmp_path / "ended")) == 2, "the zombie's child is through, too")
     zombie.signal(signal.SIGCONT)
     wait_until(lambda: len(listed(client)) == 2, "it is back")
     assert client.run(client.register(workload.add), 1, 2) == 3

@@ -20,7 +20,7 @@ from checker import (Cancel, Chain, Execution, History, Offer, Read, kind_of, vi
 from clients import (Actor, Canceller, Numbers, Reader, Submitter, Waiter, learn_the_truth,
                      stop_all)
 from conftest import ServerMaker
-from fleet import everywhere
+from fleet import everywhere, everywhere_smoke
 from harness import Client, Server, wait_until
 
 KILLS = int(os.environ.get("KILLS") or 15)
@@ -61,8 +61,7 @@ def kill_again_and_again(server: Server, history: History, actors: List[Actor], 
             return
 
 
-@everywhere
-@pytest.mark.smoke
+@everywhere_smoke
 @pytest.mark.parametrize("children_too", [False, True])
 def test_the_server_is_killed_again_and_again(make_server: ServerMaker, tmp_path: Path,
                                               children_too: bool) -> None:
@@ -148,8 +147,7 @@ def runs(noted: Path) -> List[int]:
     return [int(line.split()[0]) for line in noted.read_text().splitlines()]
 
 
-@everywhere
-@pytest.mark.smoke
+@everywhere_smoke
 @pytest.mark.parametrize("sort, count", [("slow", 100), ("square", 3000)])
 def test_a_killed_child_costs_its_own_task_only(make_server: ServerMaker, tmp_path: Path,
                                                 sort: str, count: int) -> None:
@@ -180,8 +178,7 @@ def test_a_task_of_a_killed_child_is_repeated_when_asked(make_server: ServerMake
     expect_whole_pool(server, 2)
 
 
-@everywhere
-@pytest.mark.smoke
+@everywhere_smoke
 def test_the_death_of_the_template_is_nobodys_fault(make_server: ServerMaker,
                                                     tmp_path: Path) -> None:
     """All running tasks are lost, and are run again free of charge."""

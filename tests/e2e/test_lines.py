@@ -12,7 +12,7 @@ import workload
 from conftest import ServerMaker, WorkerMaker
 from fleet import Fleet
 from fault_proxy import UP, Proxy
-from harness import Client, wait_until
+from harness import Client, lines_of, wait_until
 
 MIB = 1 << 20
 MODES = ("push", "pull")
@@ -27,10 +27,6 @@ def server(make_server: ServerMaker) -> Fleet:
 def line(server: Fleet) -> Iterator[Proxy]:
     with Proxy(server.door.number) as line:
         yield line
-
-
-def lines(path: Path) -> List[str]:
-    return path.read_text().split() if path.exists() else []
 
 
 def listed(client: Client) -> List[Dict[str, Any]]:
@@ -59,7 +55,7 @@ def test_a_cut_costs_nothing_that_runs(server: Fleet, make_worker: WorkerMaker, 
         wait_until(lambda n=n: server.log.count("is back, with") == n + 1, "it is back")
     (tmp_path / "go").touch()
     assert [client.value(task) for task in running + waiting] == list(range(5))
-    assert sorted(lines(tmp_path / "started")) == list("01234"), "each ran once"
+    assert sorted(lines_of(tmp_path / "started")) == list("01234"), "each ran once"
     after, = listed(client)
     assert (after["id"], after["connected_at"]) == (before["id"], before["connected_at"])
 
@@ -73,11 +69,11 @@ def test_short_tasks_under_many_cuts(server: Fleet, make_worker: WorkerMaker, li
     function = client.register(workload.square_noted)
     group, ids = client.batch(function, [(str(noted), n) for n in range(5000)])
     for share in range(500, 4500, 500):
-        wait_until(lambda s=share: len(lines(noted)) >= s, "some have run")
+        wait_until(lambda s=share: len(lines_of(noted)) >= s, "some have run")
         line.cut()
     assert {task["state"] for task in client.collect(group)} == {"COMPLETED"}
     assert [client.value(task) for task in ids[::500]] == [n * n for n in range(0, 5000, 500)]
-    assert sorted(map(int, lines(noted))) == list(range(5000)), "each ran once"
+    assert sorted(map(int, lines_of(noted))) == list(range(5000)), "each ran once"
 
 
 def test_a_result_in_the_middle_of_which_the_line_is_cut_comes_whole(
@@ -108,7 +104,7 @@ def test_a_silent_line_ends_what_runs_before_it_runs_elsewhere(
     child, = fenced.children()
     line.stall()
     other = make_worker(server.url, slots=1)
-    wait_until(lambda: len(lines(tmp_path / "started")) == 2, "it runs elsewhere")
+    wait_until(lambda: len(lines_of(tmp_path / "started")) == 2, "it runs elsewhere")
     assert child not in fenced.children(), "and nowhere else"
     line.heal()
     wait_until(lambda: len(listed(client)) == 2, "it is back")
@@ -133,7 +129,7 @@ def test_both_sides_may_sleep_for_long(server: Fleet, make_worker: WorkerMaker, 
         os.kill(pid, signal.SIGCONT)
     (tmp_path / "go").touch()
     assert client.value(task) == "x"
-    assert lines(tmp_path / "started") == ["x"] and client.task(task)["attempt"] == 1
+    assert lines_of(tmp_path / "started") == ["x"] and client.task(task)["attempt"] == 1
 
 
 # ---- slow -----------------------------------------------------------------------------------

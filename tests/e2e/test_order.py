@@ -22,7 +22,8 @@ from typing import Callable, Dict, Iterator, List, NamedTuple, Optional
 import pytest
 import workload
 from conftest import ServerMaker, programs
-from harness import Client, Server, call, marked, pickled, wait_until
+from harness import Client, Server, call, pickled, wait_until
+from machine import marked
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 

@@ -16,7 +16,7 @@ from typing import List
 import pytest
 import workload
 from conftest import ServerMaker
-from fleet import everywhere
+from fleet import everywhere, everywhere_smoke
 from harness import Answer, Client, Server, b64, call, pickled, wait_until
 
 DAY_MS = 24 * 3600 * 1000
@@ -46,8 +46,7 @@ def test_an_id_is_known_as_soon_as_it_is_told(server: Server) -> None:
     assert not wrong
 
 
-@everywhere
-@pytest.mark.smoke
+@everywhere_smoke
 def test_what_is_submitted_while_nobody_works_is_kept(make_server: ServerMaker) -> None:
     """There: tasks that came while no dispatcher listened were lost."""
     server = make_server(slots=0)
@@ -74,8 +73,7 @@ def test_a_wait_ends_although_nothing_happens(make_server: ServerMaker) -> None:
         assert page["done"] == [] and page["pending_count"] == 1
 
 
-@everywhere
-@pytest.mark.smoke
+@everywhere_smoke
 def test_what_a_child_has_been_handed_ahead_does_not_die_with_it(make_server: ServerMaker,
                                                                 tmp_path: Path) -> None:
     """There: a worker prefetched without bound, and its death lost all of it."""

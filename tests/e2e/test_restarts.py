@@ -3,17 +3,12 @@ is over waits to be told, nothing runs again."""
 
 from collections import Counter
 from pathlib import Path
-from typing import List
 
 import pytest
 import workload
 from conftest import ServerMaker, WorkerMaker
 from fleet import Fleet
-from harness import wait_until
-
-
-def lines(path: Path) -> List[str]:
-    return path.read_text().split() if path.exists() else []
+from harness import lines_of, wait_until
 
 
 @pytest.fixture
@@ -36,7 +31,8 @@ def test_nothing_runs_again_for_a_restart_of_the_server(
         folder.mkdir()
     ending = [client.submit(hold, str(ends), n, at_most_once=n == 0) for n in range(4)]
     staying = [client.submit(hold, str(stays), n, at_most_once=n == 0) for n in range(4)]
-    wait_until(lambda: len(lines(ends / "started")) + len(lines(stays / "started")) == 8, "all run")
+    for folder in (ends, stays):
+        wait_until(lambda f=folder: len(lines_of(f / "started")) == 4, "all run")
     (waits / "go").touch()
     waiting = [client.submit(hold, str(waits), n, at_most_once=n == 0) for n in range(20)]
     for _ in range(2):
@@ -45,7 +41,7 @@ def test_nothing_runs_again_for_a_restart_of_the_server(
         else:
             server.kill9()
         (ends / "go").touch()
-        wait_until(lambda: len(lines(ends / "ended")) == 4, "they end meanwhile")
+        wait_until(lambda: len(lines_of(ends / "ended")) == 4, "they end meanwhile")
         server.start()
     client = server.client
     assert [client.value(task) for task in ending] == list(range(4))
@@ -54,7 +50,7 @@ def test_nothing_runs_again_for_a_restart_of_the_server(
     (stays / "go").touch()
     assert [client.value(task) for task in staying] == list(range(4))
     for folder, count in ((ends, 4), (stays, 4), (waits, 20)):
-        assert Counter(lines(folder / "started")) == {str(n): 1 for n in range(count)}
+        assert Counter(lines_of(folder / "started")) == {str(n): 1 for n in range(count)}
     assert {client.task(task)["attempt"] for task in ending + staying + waiting} == {1}
 
 
@@ -66,7 +62,7 @@ def test_a_worker_that_never_comes_back_keeps_nobody_waiting_for_long(
     hold = client.register(workload.hold)
     once = client.submit(hold, str(tmp_path), "once", at_most_once=True)
     again = client.submit(hold, str(tmp_path), "again")
-    wait_until(lambda: len(lines(tmp_path / "started")) == 2, "both run")
+    wait_until(lambda: len(lines_of(tmp_path / "started")) == 2, "both run")
     worker.kill9()
     server.restart()
     make_worker(server.url)
@@ -78,4 +74,4 @@ def test_a_worker_that_never_comes_back_keeps_nobody_waiting_for_long(
     client.started(again)
     (tmp_path / "go").touch()
     assert client.value(again) == "again"
-    assert sorted(lines(tmp_path / "started")) == ["again", "again", "once"]
+    assert sorted(lines_of(tmp_path / "started")) == ["again", "again", "once"]

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 import pytest
 import workload
 from conftest import ServerMaker, fleets
-from fleet import everywhere
+from fleet import everywhere, everywhere_smoke
 from harness import PYTHONS, Client, Outcome, Server, b64, by_value, call, wait_until
 
 INNOCENTS = 20
@@ -143,8 +143,7 @@ def test_a_deed_costs_only_its_own_task(server: Server, name: str) -> None:
         assert isinstance(outcome.value, BaseException), "what was raised can be raised again"
 
 
-@everywhere
-@pytest.mark.smoke
+@everywhere_smoke
 @pytest.mark.parametrize("name", ["exits with 3", "a segmentation fault", "closes all descriptors",
                                   "writes some junk", "a result that cannot be pickled",
                                   "an endless loop", "both copies of a fork return"])

@@ -1,7 +1,6 @@
-"""Workers elsewhere, over real connections: what they do is what a local pool does, and a task
-survives the end of either side."""
+"""`farhand worker` as a process: its start, its end, and who it dials. (What it does is what a
+local pool does: see fleet.py. What the loss of one means: test_fleet.py.)"""
 
-import os
 import signal
 import socket
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Iterator, List
 import pytest
 import workload
 from conftest import ServerMaker, WorkerMaker
-from harness import Server, StartFailed, Worker, b64, run_farhand, wait_until
+from harness import Server, StartFailed, Worker, lines_of, run_farhand, wait_until
 
 MODES = ("push", "pull")
 
@@ -26,99 +25,7 @@ def worker(request: pytest.FixtureRequest, server: Server, make_worker: WorkerMa
     return make_worker(server.url, mode=request.param)
 
 
-def lines_of(path: Path) -> List[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-# ---- what it does ---------------------------------------------------------------------------
-
-
-@pytest.mark.smoke
-def test_results_come_back(server: Server, worker: Worker) -> None:
-    client = server.client
-    assert client.run(client.register(workload.add), 2, 3) == 5
-    echo = client.register(workload.echo)
-    group, ids = client.batch(echo, [(n,) for n in range(500)])
-    done = client.collect(group)
-    assert len(done) == 500 and {task["state"] for task in done} == {"COMPLETED"}
-    assert [client.value(task) for task in ids[::50]] == list(range(0, 500, 50))
-
-
-def test_payloads_of_any_size_come_through(server: Server, worker: Worker) -> None:
-    client = server.client
-    echo = client.register(workload.echo)
-    for size in (0, 64 << 10, 3 << 20):
-        data = os.urandom(size)
-        assert client.run(echo, data) == data
-
-
-def test_failures_are_told(server: Server, worker: Worker) -> None:
-    client = server.client
-    outcome = client.outcome(client.submit(client.register(workload.fail), "no good"))
-    assert (outcome.state, outcome.reason) == ("FAILED", "exception")
-    assert type(outcome.value) is ValueError and outcome.value.args == ("no good",)
-    crash = client.outcome(client.submit(client.register(os._exit), 3))
-    assert (crash.state, crash.reason) == ("FAILED", "crash")
-    slow = client.outcome(client.submit(client.register(workload.pause), 60, timeout_s=0.2))
-    assert (slow.state, slow.reason) == ("FAILED", "timeout")
-
-
-def test_what_is_printed_comes_back(server: Server, worker: Worker) -> None:
-    client = server.client
-    task = client.submit(client.register(print), "here I am")
-    client.finished(task)
-    answer = client.get(f"/v1/tasks/{task}/logs")
-    assert answer.status == 200 and b"here I am" in answer.body
-
-
-def test_a_running_task_is_cancelled(server: Server, worker: Worker) -> None:
-    client = server.client
-    task = client.submit(client.register(workload.pause), 60)
-    client.started(task)
-    client.good("POST", f"/v1/tasks/{task}:cancel")
-    assert client.finished(task)["state"] == "CANCELLED"
-
-
-def test_its_own_folder_is_on_the_import_path(server: Server, make_worker: WorkerMaker,
-                                              tmp_path: Path) -> None:
-    (tmp_path / "found_here.py").write_text("def answer():\n    return 42\n")
-    make_worker(server.url, cwd=tmp_path)
-    client = server.client
-    by_reference = b64(b"\x80\x02cfound_here\nanswer\n.")
-    assert client.run(client.register(by_reference)) == 42
-
-
-def test_local_and_remote_slots_work_at_the_same_time(make_server: ServerMaker,
-                                                      make_worker: WorkerMaker,
-                                                      tmp_path: Path) -> None:
-    server = make_server(slots=1, bind=True)
-    for mode in MODES:
-        make_worker(server.url, mode=mode, slots=1)
-    client = server.client
-    wait_until(lambda: client.stats()["slots"] == 3, "all workers are there")
-    hold = client.register(workload.hold)
-    tasks = [client.submit(hold, str(tmp_path), n) for n in range(3)]
-    wait_until(lambda: len(lines_of(tmp_path / "started")) == 3, "one runs on each")
-    (tmp_path / "go").touch()
-    assert [client.value(task) for task in tasks] == [0, 1, 2]
-
-
 # ---- its end --------------------------------------------------------------------------------
-
-
-@pytest.mark.smoke
-def test_what_a_killed_worker_had_runs_again_elsewhere(server: Server, worker: Worker,
-                                                       make_worker: WorkerMaker,
-                                                       tmp_path: Path) -> None:
-    client = server.client
-    hold = client.register(workload.hold)
-    tasks = [client.submit(hold, str(tmp_path), n) for n in range(2)]
-    wait_until(lambda: len(lines_of(tmp_path / "started")) == 2, "both run")
-    worker.kill9()
-    make_worker(server.url)
-    wait_until(lambda: len(lines_of(tmp_path / "started")) == 4, "both run again")
-    (tmp_path / "go").touch()
-    assert [client.value(task) for task in tasks] == [0, 1]
 
 
 def test_it_finishes_what_runs_and_leaves(server: Server, worker: Worker, tmp_path: Path) -> None:
@@ -166,31 +73,6 @@ def test_a_worker_that_has_no_dispatcher_stops_too(server: Server, worker: Worke
 # ---- the end of its dispatcher --------------------------------------------------------------
 
 
-@pytest.mark.smoke
-def test_what_runs_outlives_its_dispatcher(server: Server, worker: Worker, tmp_path: Path) -> None:
-    client = server.client
-    task = client.submit(client.register(workload.hold), str(tmp_path), "held")
-    wait_until(lambda: lines_of(tmp_path / "started"), "it runs")
-    server.restart()
-    client = server.client
-    wait_until(lambda: client.state(task) == "RUNNING", "its worker is back")
-    (tmp_path / "go").touch()
-    assert client.value(task) == "held"
-    assert lines_of(tmp_path / "started") == ["held"], "it ran once"
-
-
-def test_a_result_waits_for_the_dispatcher(server: Server, worker: Worker, tmp_path: Path) -> None:
-    client = server.client
-    task = client.submit(client.register(workload.hold), str(tmp_path), "held")
-    wait_until(lambda: lines_of(tmp_path / "started"), "it runs")
-    server.kill9()
-    (tmp_path / "go").touch()
-    wait_until(lambda: lines_of(tmp_path / "ended"), "it has ended")
-    server.start()
-    assert server.client.value(task) == "held"
-    assert lines_of(tmp_path / "started") == ["held"], "it ran once"
-
-
 def test_the_next_dispatcher_is_dialled(make_server: ServerMaker, make_worker: WorkerMaker) -> None:
     first, second = (make_server(slots=0, bind=True) for _ in range(2))
     make_worker(f"{first.url},{second.url}")
@@ -200,24 +82,6 @@ def test_the_next_dispatcher_is_dialled(make_server: ServerMaker, make_worker: W
 
 
 # ---- pauses ---------------------------------------------------------------------------------
-
-
-def test_a_worker_that_wakes_after_it_was_given_up_harms_nobody(
-        server: Server, worker: Worker, make_worker: WorkerMaker, tmp_path: Path) -> None:
-    client = server.client
-    task = client.submit(client.register(workload.hold), str(tmp_path), "held")
-    wait_until(lambda: lines_of(tmp_path / "started"), "it runs")
-    worker.signal(signal.SIGSTOP)
-    make_worker(server.url)
-    wait_until(lambda: len(lines_of(tmp_path / "started")) == 2, "it runs elsewhere")
-    worker.signal(signal.SIGCONT)
-    wait_until(lambda: len(worker.children()) == 2 and "connecting anew" in worker.log,
-               "it has noticed")
-    (tmp_path / "go").touch()
-    assert client.value(task) == "held"
-    echo = client.register(workload.echo)
-    group, _ = client.batch(echo, [(n,) for n in range(100)])
-    assert {done["state"] for done in client.collect(group)} == {"COMPLETED"}
 
 
 def test_a_dispatcher_that_is_silent_is_left(server: Server, worker: Worker,

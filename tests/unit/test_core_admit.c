@@ -297,6 +297,32 @@ static void the_answer_to_a_full_queue_follows_the_drain_rate(void **state)
 	assert_int_equal(expect(b, CORE_DO_REJECT)->request.retry_after_s, 6);
 }
 
+static void idle_time_does_not_count_in_the_drain_rate(void **state)
+{
+	struct bench *b = *state;
+	for (uint32_t round = 0; round < 3; round++) {
+		b->now_us += 3000000; /* the client waits */
+		for (uint32_t i = 1; i <= 4; i++)
+			settle(b, spec_of(10 * round + i));
+		b->now_us += 1000000;
+		for (uint32_t i = 1; i <= 4; i++) {
+			bench_step(b, cancel_event(i, 10 * round + i, false));
+			uint32_t ref = expect(b, CORE_DO_PERSIST_FINAL)->ref;
+			bench_step(b, ref_event(CORE_EV_FINAL_STORED, ref));
+			b->taken = b->out.count;
+		}
+	}
+	struct core_event ev = { .kind = CORE_EV_SUBMITTED, .submitted = { 9, b->specs, 55 } };
+	for (uint32_t i = 0; i < 55; i++)
+		b->specs[i] = spec_of(i + 100);
+	bench_step(b, ev);
+	expect(b, CORE_DO_PERSIST);
+	for (uint32_t i = 0; i < 55; i++)
+		b->specs[i] = spec_of(i + 200);
+	bench_step(b, ev); /* 10 too many, at about 3 a second by now */
+	assert_int_equal(expect(b, CORE_DO_REJECT)->request.retry_after_s, 4);
+}
+
 static void bytes_bound_a_lane_but_one_task_is_always_let_in(void **state)
 {
 	struct bench *b = *state;
@@ -326,6 +352,7 @@ int main(void)
 		core_test(a_start_recorded_before_a_crash_is_not_repeated),
 		core_test(recovered_lanes_are_claimed_until_the_limit_of_lanes),
 		core_test(the_answer_to_a_full_queue_follows_the_drain_rate),
+		core_test(idle_time_does_not_count_in_the_drain_rate),
 		core_test(bytes_bound_a_lane_but_one_task_is_always_let_in),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
