@@ -103,15 +103,17 @@ def expect_substance(history: History) -> None:
 
 
 class Trouble(threading.Thread):
-    """Signals random processes of the pool until it is told to stop."""
+    """Signals random processes of the pool until it is told to stop, or has done so `most` times."""
 
-    def __init__(self, server: Server, number: int, seed: str, template: bool = False) -> None:
+    def __init__(self, server: Server, number: int, seed: str, template: bool = False,
+                 most: int = 1000) -> None:
         super().__init__()
+        self.most = most
         self.server, self.number, self.random = server, number, random.Random(seed)
         self.template, self.stopping, self.hits = template, threading.Event(), 0
 
     def run(self) -> None:
-        while not self.stopping.wait(self.random.random() * 0.1):
+        while self.hits < self.most and not self.stopping.wait(self.random.random() * 0.1):
             victims = [self.server.template()] if self.template else self.server.children()
             if not victims:
                 continue
@@ -202,7 +204,8 @@ def test_a_child_that_is_stopped_is_replaced_at_its_time_limit(make_server: Serv
                                                                tmp_path: Path) -> None:
     server = make_server(slots=2)
     noted = tmp_path / "noted"
-    with Trouble(server, signal.SIGSTOP, SEED) as trouble:
+    # One that is stopped while it starts is continued after ten seconds, so these are bounded.
+    with Trouble(server, signal.SIGSTOP, SEED, most=12) as trouble:
         tasks = squares(server.client, noted, "slow", 40, timeout_s=0.5)
         ends = outcomes(server.client, tasks)
     failed = {n for n, end in ends.items() if end.state != "COMPLETED"}
