@@ -103,7 +103,7 @@ def expect_substance(history: History) -> None:
 
 
 class Trouble(threading.Thread):
-    """Signals random processes of the pool until it is told to stop, or has done so `most` times."""
+    """Signals random processes of the pool until it is told to stop, or `most` times."""
 
     def __init__(self, server: Server, number: int, seed: str, template: bool = False,
                  most: int = 1000) -> None:
