@@ -9,6 +9,7 @@
 #include "core/alone.h"
 
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/attempt.h"
 #include "core/policy.h"
 #include "core/state.h"
@@ -97,8 +98,8 @@ void alone_assign_all(struct core *c)
 void alone_lost(struct core *c, const struct session *s, struct task *t)
 {
 	(void)c;
-	t->tally.losses++;
-	if (s->kept_for != t)
+	t->tally.losses += PLANTED(LOSS_COUNTED_TWICE) && s->pauses ? 2 : 1;
+	if (s->kept_for != t && !PLANTED(COMPANION_STRUCK))
 		return;
 	t->tally.struck_by_two |=
 		t->tally.strikes > 0 && !fh_id_equal(t->tally.struck_by, s->instance);
@@ -122,5 +123,6 @@ bool alone_is_poison(const struct core *c, const struct task *t)
 {
 	if (t->tally.strikes < c->limits.strikes_max)
 		return false;
-	return t->tally.struck_by_two || !there_is_another(c, t);
+	/* Without a second opinion it may have been the worker. */
+	return t->tally.struck_by_two || PLANTED(POISON_ON_ONE_WORKER) || !there_is_another(c, t);
 }

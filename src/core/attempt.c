@@ -37,7 +37,8 @@ void attempt_assign(struct core *c, struct task *t, const struct session *s, boo
 		send(c, t);
 		return;
 	}
-	t->token = (struct task_token){ ++t->tally.attempt, c->generation };
+	t->tally.attempt += !PLANTED(REVOKED_TOKEN_AGAIN) || t->sent_no == 0;
+	t->token = (struct task_token){ t->tally.attempt, c->generation };
 	if (PLANTED(TOKEN_REUSED_AFTER_RESTART)) /* after a crash the same attempt comes again */
 		t->token.generation = 0;
 	if (!t->at_most_once) {
@@ -51,8 +52,8 @@ void attempt_assign(struct core *c, struct task *t, const struct session *s, boo
 void attempt_assign_all(struct core *c)
 {
 	struct choice choice;
-	while (!c->draining && !c->hold_until_us && c->turn_count > 0 && c->ready_count > 0 &&
-	       action_room(c)) {
+	bool held = c->hold_until_us && !PLANTED(HOLD_IGNORED);
+	while (!c->draining && !held && c->turn_count > 0 && c->ready_count > 0 && action_room(c)) {
 		if (!policy_fair_next(c, &choice))
 			return;
 		attempt_assign(c, choice.task, choice.session, choice.ahead);
@@ -73,20 +74,23 @@ void attempt_start_stored(struct core *c, uint32_t ref)
 }
 
 /* The fence: everything that a worker says of a task passes here. */
-static bool holds(const struct task *t, const struct core_ev_attempt *ev)
+static bool holds(const struct core *c, const struct task *t, const struct core_ev_attempt *ev)
 {
 	if (!t || !task_is_leased(t))
 		return false;
 	if (PLANTED(STALE_RESULT_RECORDED)) /* a late result of an old attempt overtakes the new one
 					     */
 		return true;
+	if (PLANTED(RESENT_RESULT_DROPPED) && t->sent_no > c->sessions[t->session].sent)
+		return false; /* it was sent over an earlier connection */
 	return t->session == ev->session && task_token_equal(t->token, ev->token);
 }
 
 void attempt_started(struct core *c, const struct core_ev_attempt *ev)
 {
 	struct task *t = task_find(c, ev->id);
-	if (!holds(t, ev) || t->phase == PHASE_RUNNING)
+	bool its = holds(c, t, ev) || (PLANTED(LATE_STARTED_RUNS) && t && task_is_leased(t));
+	if (!its || t->phase == PHASE_RUNNING)
 		return;
 	if (!worker_session_can_run(worker_session(c, t->session)))
 		return;
@@ -99,7 +103,7 @@ void attempt_started(struct core *c, const struct core_ev_attempt *ev)
 static bool is_repeated(const struct core *c, const struct task *t,
 			const struct core_ev_attempt *ev)
 {
-	return t && t->reported && t->session == ev->session &&
+	return !PLANTED(STALE_WHILE_RECORDED) && t && t->reported && t->session == ev->session &&
 	       t->session_serial == c->sessions[ev->session].serial &&
 	       task_token_equal(t->token, ev->token);
 }
@@ -155,7 +159,7 @@ static void lost_by_worker(struct core *c, struct task *t)
 void attempt_finished(struct core *c, const struct core_ev_attempt *ev)
 {
 	struct task *t = task_find(c, ev->id);
-	if (!holds(t, ev)) {
+	if (!holds(c, t, ev)) {
 		if (!is_repeated(c, t, ev))
 			answer_stale(c, ev);
 		return;

@@ -15,6 +15,7 @@
 #include "core/deadline.h"
 
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/attempt.h"
 #include "core/state.h"
 
@@ -30,7 +31,7 @@ int64_t deadline_of(const struct core *c, const struct task *t)
 	case PHASE_SUSPECT:
 		return t->expires_us;
 	case PHASE_LEASED: /* what was adopted is in a child */
-		return t->sent_no ? t->expires_us : 0;
+		return t->sent_no || PLANTED(ADOPTED_EXPIRES) ? t->expires_us : 0;
 	case PHASE_RUNNING:
 		if (t->timeout_ms == 0)
 			return 0;

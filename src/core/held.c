@@ -16,6 +16,7 @@
 #include "core/held.h"
 
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/attempt.h"
 #include "core/state.h"
 
@@ -44,9 +45,12 @@ static void compare(struct core *c, const struct core_ev_held *ev, const struct 
 	struct task *t = task_find(c, ref->task);
 	bool its = t && t->session == ev->session &&
 		   t->session_serial == c->sessions[ev->session].serial && same_token(t, ref);
+	if (PLANTED(HELD_BY_ANYBODY)) /* a liar's list keeps what a lost ASSIGN never brought */
+		its = t && same_token(t, ref);
 	if (its && task_is_leased(t)) {
 		t->beat = c->sessions[ev->session].beat;
-		if (t->cancel_asked) /* the first CANCEL may not have come */
+		/* The first CANCEL may not have come. */
+		if (t->cancel_asked && !PLANTED(CANCEL_LOST_WHILE_AWAY))
 			action_add_task(c, CORE_DO_SEND_CANCEL, t);
 	} else if (!its || !t->reported) {
 		answer_stale(c, ev->session, ref->task, ref->token);
@@ -56,7 +60,7 @@ static void compare(struct core *c, const struct core_ev_held *ev, const struct 
 static bool is_missing(const struct session *s, const struct core_ev_held *ev, const struct task *t)
 {
 	uint32_t lists = s->beat - t->beat;
-	if (ev->resumed)
+	if (ev->resumed && !PLANTED(MISSING_KEPT_AT_RESUME))
 		return lists > 0;
 	return lists >= (t->sent_no <= ev->received ? MISSING_LISTS : MISSING_LISTS_MAX);
 }
@@ -98,6 +102,8 @@ static bool is_current(const struct core *c, const struct task *t, struct task_t
 {
 	if (token.generation >= c->generation)
 		return false;
+	if (PLANTED(ADOPTED_UNCHECKED)) /* an attempt that is over comes back */
+		return true;
 	return t->started_once ? token.attempt == t->tally.attempt
 			       : token.attempt > t->tally.attempt;
 }
@@ -111,16 +117,24 @@ static void adopt(struct core *c, struct session *s, struct task *t, struct task
 	task_adopt(c, t, s);
 }
 
+/* Nothing joins a task that runs alone. */
+static bool may_adopt(struct core *c, const struct core_ev_adopted *ev, const struct task *t,
+		      struct task_token token)
+{
+	return ev->session != CORE_NO_SESSION && !worker_session(c, ev->session)->kept_for &&
+	       is_current(c, t, token);
+}
+
 static void try_adopt(struct core *c, const struct core_ev_adopted *ev, struct fh_id id,
 		      struct task_token token)
 {
 	struct task *t = task_find(c, id);
+	if (PLANTED(ADOPTED_FROM_ANOTHER) && t && task_is_leased(t) &&
+	    token.generation < c->generation)
+		task_move(c, t, PHASE_ORPHANED);
 	bool waits = t && (t->phase == PHASE_WAITING || t->phase == PHASE_ORPHANED);
-	if (ev->session == CORE_NO_SESSION || !waits || !is_current(c, t, token))
-		return;
-	struct session *s = worker_session(c, ev->session);
-	if (!s->kept_for) /* nothing joins a task that runs alone */
-		adopt(c, s, t, token);
+	if (waits && may_adopt(c, ev, t, token))
+		adopt(c, worker_session(c, ev->session), t, token);
 }
 
 void held_adopted(struct core *c, const struct core_ev_adopted *ev)
@@ -137,7 +151,7 @@ void held_adopted(struct core *c, const struct core_ev_adopted *ev)
 		struct task *t = task_take(c, spec, lane_index(c, l));
 		if (t->started_once)
 			task_move(c, t, PHASE_ORPHANED);
-		else if (is_current(c, t, ev->tokens[i])) /* what is adopted need not be alone */
+		else if (may_adopt(c, ev, t, ev->tokens[i])) /* what is adopted need not be alone */
 			task_move(c, t, PHASE_WAITING);
 		else
 			task_wait(c, t);

@@ -4,6 +4,7 @@
 #include "core/liveness.h"
 
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/state.h"
 
 static int64_t lease_now(const struct core *c)
@@ -24,6 +25,8 @@ void liveness_heard(struct core *c, struct session *s)
 	if (s->immortal)
 		return;
 	s->heard_us = lease_now(c);
+	if (PLANTED(CONTACT_OUT_OF_ORDER) && s->pauses) /* the front is not the longest silent */
+		return;
 	list_remove(&s->contact);
 	list_push_back(&c->contacts, &s->contact);
 }

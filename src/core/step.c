@@ -3,6 +3,7 @@
  * in the state itself (orphans, passed deadlines, waiting tasks beside free slots), so the next
  * step simply finds it again. An event's own actions always fit: the list starts empty. */
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/admit.h"
 #include "core/alone.h"
 #include "core/attempt.h"
@@ -51,6 +52,9 @@ bool action_room(struct core *c)
 /* The session that an event comes from has been heard. */
 static void heard(struct core *c, uint32_t session)
 {
+	const struct session *s = worker_session(c, session);
+	if (PLANTED(IDLE_IS_SILENT) && list_empty(&s->in_flight))
+		return; /* only who works is heard */
 	liveness_heard(c, worker_session(c, session));
 }
 
@@ -173,7 +177,7 @@ void core_step(struct core *c, struct core_event *event, int64_t now_us, struct 
 	liveness_clock(c, now_us);
 	c->now_us = now_us;
 	settle_places(c);
-	if (c->hold_until_us <= now_us)
+	if (c->hold_until_us <= now_us && !PLANTED(HOLD_NEVER_OVER))
 		c->hold_until_us = 0;
 
 	handle(c, event);

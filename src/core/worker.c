@@ -10,6 +10,7 @@
 #include "core/worker.h"
 
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/alone.h"
 #include "core/liveness.h"
 #include "core/state.h"
@@ -72,7 +73,8 @@ static bool can_take(const struct core *c, const struct session *s)
 /* Kept for a task, and nothing is in its way any more. */
 static bool is_free_for_suspect(const struct session *s)
 {
-	return s->kept_for && list_empty(&s->in_flight) && !s->pauses && s->granted > s->assigned;
+	bool empty = list_empty(&s->in_flight) || PLANTED(SUSPECT_IN_COMPANY);
+	return s->kept_for && empty && !s->pauses && s->granted > s->assigned;
 }
 
 /* Puts the session where its counts say that it belongs. */
@@ -159,7 +161,7 @@ void worker_session_lose(struct core *c, struct session *s, bool in_order)
 		if (t->phase == PHASE_STARTING) {
 			detach_starting(c, t);
 		} else {
-			if (!in_order)
+			if (!in_order || PLANTED(LEFT_IS_LOST))
 				alone_lost(c, s, t);
 			task_move(c, t, PHASE_ORPHANED);
 		}
@@ -186,8 +188,10 @@ static void detach_all_starting(struct core *c, struct session *s)
 void worker_session_resume(struct core *c, struct session *s)
 {
 	detach_all_starting(c, s);
-	s->granted = s->assigned = s->sent = 0;
-	s->pauses &= (uint8_t)~CORE_PAUSE_AWAY;
+	s->sent = 0;
+	if (!PLANTED(CREDIT_KEPT_AT_RESUME)) /* the worker counts anew */
+		s->granted = s->assigned = 0;
+	s->pauses &= PLANTED(PAUSE_FORGOTTEN_AT_RESUME) ? 0 : (uint8_t)~CORE_PAUSE_AWAY;
 	relist(c, s);
 }
 
@@ -212,7 +216,8 @@ void worker_session_pause(struct core *c, const struct core_ev_session_paused *e
 	if (!ev->over)
 		alone_let_go(c, s);
 	/* A core that drains hands out nothing anew: better there than nowhere. */
-	if (!ev->over && (ev->why == CORE_PAUSE_AWAY || !c->draining))
+	if (!ev->over && (ev->why == CORE_PAUSE_AWAY || !c->draining) &&
+	    !PLANTED(START_LOST_WITH_LINK))
 		detach_all_starting(c, s);
 	relist(c, s);
 }

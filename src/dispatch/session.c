@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "dispatch/dispatch_priv.h"
 #include "dispatch/fit.h"
 
@@ -171,7 +172,7 @@ static void session_resume(struct door *door, uint64_t peer, struct session *s,
 			   struct wire_hello *h, struct adoption *a)
 {
 	struct dispatch *d = door->d;
-	if (s->connected) {
+	if (s->connected && !PLANTED(OLD_LINK_HEARD)) {
 		(void)map_remove(&s->door->peers, door_key(s->peer));
 		transport_close_peer(s->door->transport, s->peer);
 		list_remove(&s->ending); /* that was the old one */
@@ -281,6 +282,8 @@ void session_away(struct dispatch *d, struct session *s, const char *why)
 	(void)map_remove(&s->door->peers, door_key(s->peer));
 	s->connected = false;
 	list_remove(&s->ending);
+	if (PLANTED(WORKER_FORGOTTEN_AWAY)) /* a restart now would not wait for it */
+		worker_note(d, s->hello.instance, false);
 	dispatch_log(d, "worker session %" PRIu32 " is away: %s", ev.paused.session, why);
 	dispatch_step(d, &ev);
 }

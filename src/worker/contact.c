@@ -29,6 +29,7 @@
  * still wanted, as when both sides slept on one laptop. Fencing keeps a task from running twice for
  * long. That it is recorded once is the token's affair. */
 #include "base/assert.h"
+#include "base/plant.h"
 #include "worker/session_priv.h"
 
 static void reconnect(struct session *s, enum session_reconnect_why why)
@@ -51,7 +52,7 @@ bool session_is_drained(const struct session *s)
 void session_heartbeat(struct session *s, const struct wire_heartbeat *m)
 {
 	uint64_t sent = m->assigns < s->granted ? m->assigns : s->granted;
-	if (sent <= s->received) {
+	if (sent <= s->received || PLANTED(LOST_ASSIGN_COSTS_CREDIT)) {
 		s->awaited_beats = 0;
 	} else if (s->awaited_beats == 0 || s->awaited != s->received) {
 		s->awaited = s->received;

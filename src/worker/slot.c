@@ -331,7 +331,7 @@ bool session_slots_abandon(struct session *s)
 				continue;
 			if (!session_room(s))
 				return false;
-			j->unwanted = true;
+			j->unwanted = !PLANTED(FENCED_SAYS_RESULT);
 			session_slot_kill(s, j, REASON_CANCELLED);
 		}
 	}

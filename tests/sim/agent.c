@@ -49,6 +49,7 @@ void host_transmit(struct host *h, struct wire_msg *own_msg)
 static void send_result(struct host *h, const struct session_action *a)
 {
 	struct wire_msg m = { .type = WIRE_RESULT };
+	oracle_reports(h->w->oracle, h->number, &a->ref);
 	m.result.task = a->ref.task;
 	m.result.token = a->ref.token;
 	if (a->kept) {
@@ -218,7 +219,7 @@ static void stay_awake(struct host *h)
 static void check_silence(struct host *h)
 {
 	struct session_stats s;
-	int64_t allowed_us = h->w->knobs.limits.liveness_us / 4 * 3 + beat_us(h);
+	int64_t allowed_us = h->w->knobs.limits.liveness_us / 4 * 3 + 4 * beat_us(h);
 	session_stats(h->session, &s);
 	MUST(h->w, h->w->knobs.local || !s.welcomed || h->awake_us - h->heard_us <= allowed_us,
 	     "host %u hears nothing for %lld us, and goes on", h->index,

@@ -60,11 +60,21 @@ static bool has_stopped(struct world *w)
 	return idle || fault(w, 10);
 }
 
+static bool somebody_is_away(const struct world *w)
+{
+	for (uint32_t i = 0; i < w->knobs.hosts; i++)
+		if (!host_peer(w->hosts[i]) || host_is_hung(w->hosts[i]))
+			return true;
+	return false;
+}
+
 void faults_draw(struct world *w)
 {
 	const struct knobs *k = &w->knobs;
 	uint32_t i = rng_below(&w->rng, k->hosts);
-	if (fault(w, k->crash) || has_stopped(w))
+	/* Who is away at a crash comes back to a dispatcher that does not know him. */
+	uint32_t crash = somebody_is_away(w) ? 4 * k->crash : k->crash;
+	if (fault(w, crash) || has_stopped(w))
 		world_crash(w);
 	if (fault(w, k->stop) && !w->stopping) {
 		world_note(w, "an orderly stop");

@@ -115,7 +115,8 @@ struct host *host_new(struct world *w, uint32_t index)
 	h->functions = fh_calloc(session_function_count_max(h->session), sizeof *h->functions);
 	FH_ASSERT(h->parcels && h->functions);
 	runner_model_init(&h->runner, w, h->number, k->slots);
-	h->connect_us = w->now_us + 1 + rng_skewed(&w->rng, 50000);
+	h->connect_us =
+		w->now_us + 1 + rng_skewed(&w->rng, rng_chance(&w->rng, 700) ? 50000 : 2000000);
 	return h;
 }
 
@@ -195,6 +196,11 @@ void host_hang(struct host *h, int64_t for_us, bool whole)
 		runner_model_freeze(&h->runner, for_us);
 }
 
+bool host_is_hung(const struct host *h)
+{
+	return h->hung_until_us > h->w->now_us;
+}
+
 bool host_run(struct host *h)
 {
 	if (h->hung_until_us > h->w->now_us)
@@ -244,7 +250,8 @@ bool host_is_at_rest(const struct host *h)
 	struct session_stats s;
 	uint64_t whole, left = credit(h, &whole);
 	session_stats(h->session, &s);
-	return s.welcomed && s.waiting + s.piped + s.unacknowledged + s.slots_busy == 0 &&
+	return s.welcomed && session_received(h->session) == hub_assigns(h->w->hub, h->peer) &&
+	       s.waiting + s.piped + s.unacknowledged + s.slots_busy == 0 &&
 	       s.slots_up == s.slots && left <= whole && left + whole / 4 >= whole;
 }
 
@@ -259,6 +266,10 @@ void host_check_rest(const struct host *h)
 	     s.waiting, s.piped, s.unacknowledged);
 	MUST(h->w, s.slots_up == s.slots && s.slots_busy == 0,
 	     "host %u has %u of %u slots up, %u busy", h->index, s.slots_up, s.slots, s.slots_busy);
+	MUST(h->w, session_received(h->session) == hub_assigns(h->w->hub, h->peer),
+	     "host %u has got %llu tasks of %llu at rest", h->index,
+	     (unsigned long long)session_received(h->session),
+	     (unsigned long long)hub_assigns(h->w->hub, h->peer));
 	MUST(h->w, left <= whole && left + whole / 4 >= whole,
 	     "host %u has credit for %llu of %llu tasks at rest", h->index,
 	     (unsigned long long)left, (unsigned long long)whole);

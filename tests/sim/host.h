@@ -29,6 +29,8 @@ int64_t host_next_us(const struct host *h);
 /* It, or (`whole`) all of its machine, does nothing for a while. */
 void host_hang(struct host *h, int64_t for_us, bool whole);
 
+bool host_is_hung(const struct host *h);
+
 /* Its owner wants it to end, when all is done. */
 void host_drain(struct host *h);
 

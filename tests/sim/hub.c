@@ -190,6 +190,7 @@ static void near_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 	}
 	oracle_heard(l->hub->w->oracle, l->number, l->peer, own_msg);
 	up->message(up->ctx, l->peer, own_msg);
+	oracle_answered(l->hub->w->oracle);
 }
 
 static void near_lost(void *ctx, uint64_t peer)

@@ -90,7 +90,7 @@ struct knobs knobs_draw(struct rng *r)
 	k.urgent = rate(r, 600);
 	k.keyed = rng_chance(r, 500) ? 1000 : 600;
 
-	k.doomed = rate(r, 60);
+	k.doomed = rate(r, k.local ? 60 : 150);
 
 	k.poison = k.local ? 0 : rate(r, 40);
 
@@ -98,7 +98,7 @@ struct knobs knobs_draw(struct rng *r)
 	k.stop = rate(r, k.pace_us > 500 ? 2 : 5);
 	k.host_crash = k.local ? 0 : rate(r, 6);
 	k.host_hang = k.local ? 0 : rate(r, 4);
-	k.host_drain = k.local ? 0 : rate(r, 3);
+	k.host_drain = k.local ? 0 : rate(r, 6);
 	k.orders = rate(r, 100);
 	k.lie = k.local || rng_chance(r, 700) ? 0 : rate(r, 30);
 	k.forge = rate(r, 60);

@@ -7,6 +7,8 @@
 #include "wire/codec.h"
 #include "world.h"
 
+enum { LATE_US = 500000 }; /* of one that others overtake, at most */
+
 struct packet {
 	struct list link;
 	int64_t due_us;
@@ -41,29 +43,31 @@ static bool is_large(enum wire_type type)
 	return type == WIRE_ASSIGN || type == WIRE_FUNCTION || type == WIRE_RESULT;
 }
 
-/* When it comes: behind those of its kind, unless it overtakes them. */
-static int64_t due_us(struct line *l, struct world *w, int64_t cut_until_us, enum wire_type type)
+/* When it comes: behind those of its kind; but one that is late lets others overtake it. */
+static int64_t due_us(struct line *l, struct world *w, int64_t cut_until_us, enum wire_type type,
+		      bool late)
 {
 	const struct net_knobs *net = &w->knobs.net;
 	int64_t *last_us = &l->last_us[is_large(type)];
 	int64_t from_us = cut_until_us > w->now_us ? cut_until_us : w->now_us;
 	int64_t at = from_us + rng_skewed(&w->rng, net->delay_us);
-	if (!w->calm && rng_chance(&w->rng, net->overtake))
-		return at + rng_skewed(&w->rng, 4 * net->delay_us + 1000);
+	if (late)
+		return at + rng_skewed(&w->rng, LATE_US);
 	if (at < *last_us)
 		at = *last_us;
 	*last_us = at;
 	return at;
 }
 
-static void put(struct line *l, struct world *w, int64_t cut_until_us, const struct wire_msg *m)
+static void put(struct line *l, struct world *w, int64_t cut_until_us, const struct wire_msg *m,
+		bool late)
 {
 	size_t len = wire_encoded_len(m);
 	struct packet *p = fh_malloc(sizeof *p + len);
 	FH_ASSERT(p != NULL);
 	list_init(&p->link);
 	p->len = len;
-	p->due_us = due_us(l, w, cut_until_us, m->type);
+	p->due_us = due_us(l, w, cut_until_us, m->type, late);
 	wire_encode(m, p->data);
 	insert(l, p);
 }
@@ -75,9 +79,9 @@ void line_send(struct line *l, struct world *w, int64_t cut_until_us, struct wir
 	bool lost = !w->calm &&
 		    (rng_chance(&w->rng, net->lose) || (net->lose > 0 && cut_until_us > w->now_us));
 	if (!lost)
-		put(l, w, cut_until_us, own_msg);
+		put(l, w, cut_until_us, own_msg, !w->calm && rng_chance(&w->rng, net->overtake));
 	if (!w->calm && own_msg->type != WIRE_HELLO && rng_chance(&w->rng, net->repeat))
-		put(l, w, cut_until_us, own_msg);
+		put(l, w, cut_until_us, own_msg, rng_chance(&w->rng, 500));
 	if (lost)
 		world_note(w, "a %s is lost", wire_type_name(own_msg->type));
 	wire_msg_release(own_msg);

@@ -2,6 +2,7 @@
  *
  *   farhand-sim --seed S [--verbose]      one history
  *   farhand-sim --seeds N [--from S]      N histories; one of ten is run twice and compared
+ *   ... --plant NAME                      with a planted bug, in a build that has them
  *
  * Exit: 0 nothing found; 1 a violation, its seed on the last line; 2 usage. A failed assertion of
  * the system itself aborts, and its seed is printed, too. */
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/plant.h"
 #include "world.h"
 
 enum { TWICE_EVERY = 10 };
@@ -63,6 +65,22 @@ static int run_some(uint64_t from, uint64_t count)
 	return 0;
 }
 
+/* False: there is no such bug, or none in this build. */
+static bool plant(const char *name)
+{
+#ifdef FH_PLANTS
+#define X(bug)                       \
+	if (strcmp(name, #bug) == 0) \
+		fh_plant = PLANT_##bug;
+	PLANTS(X)
+#undef X
+	return fh_plant != PLANT_NONE;
+#else
+	(void)name;
+	return false;
+#endif
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t seed = 0, count = 0, from = 1;
@@ -75,6 +93,11 @@ int main(int argc, char **argv)
 		}
 		if (i + 1 == argc)
 			return usage();
+		if (strcmp(argv[i], "--plant") == 0) {
+			if (!plant(argv[++i]))
+				return usage();
+			continue;
+		}
 		uint64_t value = strtoull(argv[i + 1], &end, 10);
 		if (*end || end == argv[i + 1])
 			return usage();

@@ -111,9 +111,15 @@ struct subject *oracle_any_doomed(struct oracle *o)
 {
 	while (o->doomed_count > 0) {
 		uint32_t i = rng_below(&o->w->rng, o->doomed_count);
-		if (!o->doomed[i]->final)
-			return o->doomed[i];
-		o->doomed[i] = o->doomed[--o->doomed_count];
+		struct subject *s = o->doomed[i];
+		if (s->final) {
+			o->doomed[i] = o->doomed[--o->doomed_count];
+			continue;
+		}
+		/* To have said it once must be enough. Mostly of what runs. */
+		bool runs = s->token_count > 0 && s->begun[s->token_count - 1];
+		bool now = runs || o->w->calm || rng_chance(&o->w->rng, 300);
+		return now && s->cancel_life != o->w->life ? s : NULL;
 	}
 	return NULL;
 }
@@ -124,12 +130,25 @@ struct group_model *oracle_any_group(const struct oracle *o)
 				   : NULL;
 }
 
+/* One that somebody has now, every other time, or that waits to be tried again: lies about those
+ * are the interesting ones. */
+static const struct subject *any_subject(const struct oracle *o)
+{
+	struct rng *rng = &o->w->rng;
+	if (o->lease_count > 0 && rng_chance(rng, 500))
+		return o->leases[rng_below(rng, o->lease_count)];
+	const struct subject *s = o->subjects[rng_below(rng, o->count)];
+	for (int tries = 0; tries < 4 && (s->final || s->token_count == 0); tries++)
+		s = o->subjects[rng_below(rng, o->count)];
+	return s;
+}
+
 bool oracle_any_token(const struct oracle *o, struct wire_ref *ret_ref, uint64_t *ret_number,
 		      bool *ret_current)
 {
 	if (o->count == 0)
 		return false;
-	const struct subject *s = o->subjects[rng_below(&o->w->rng, o->count)];
+	const struct subject *s = any_subject(o);
 	if (s->token_count == 0)
 		return false;
 	uint32_t i = rng_below(&o->w->rng, s->token_count);
@@ -143,12 +162,14 @@ bool oracle_any_foreign(const struct oracle *o, uint64_t number, struct wire_ref
 {
 	if (o->count == 0)
 		return false;
-	const struct subject *s = o->subjects[rng_below(&o->w->rng, o->count)];
+	const struct subject *s = any_subject(o);
 	if (s->token_count == 0)
 		return false;
 	uint32_t k = rng_below(&o->w->rng, s->token_count);
 	bool its = s->numbers[k] == number;
-	bool over = s->final || s->tokens[k].attempt < s->tally.attempt;
+	bool recorded = s->tokens[k].attempt <= s->tally.attempt && s->lease != k &&
+			s->closing != k && !s->wish->options.at_most_once;
+	bool over = s->final || recorded;
 	bool another_has_it = s->lease != NO_TOKEN && s->holder != number;
 	if (its || !(over || another_has_it))
 		return false;

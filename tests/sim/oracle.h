@@ -65,10 +65,14 @@ void oracle_said(struct oracle *o, uint64_t number, uint64_t peer, const struct 
 void oracle_heard(struct oracle *o, uint64_t number, uint64_t peer, const struct wire_msg *m);
 /* A worker was ordered to take no more tasks; or will be to take them again. */
 void oracle_ordered(struct oracle *o, uint64_t number, bool drain);
+/* ... and has done what follows from that. */
+void oracle_answered(struct oracle *o);
 /* The dispatcher has run. */
 void oracle_ran(struct oracle *o);
 /* The dispatcher is gone. */
 void oracle_crashed(struct oracle *o);
+/* A worker says how an attempt has ended. */
+void oracle_reports(struct oracle *o, uint64_t number, const struct wire_ref *ref);
 /* The worker has given the attempt up: its child ends it soon, and its result is never said. */
 void oracle_fenced(struct oracle *o, struct fh_id task, struct task_token token);
 void oracle_begun(struct oracle *o, uint64_t number, struct fh_id task, struct task_token token);

@@ -262,6 +262,7 @@ static void check_backoff(struct oracle *o, const struct store_retry_item *r)
 
 void oracle_asked(struct oracle *o, const struct store_op *op)
 {
+	o->asked++;
 	if (op->kind == STORE_CLAIM)
 		o->handed_out = true;
 	MUST(o->w, op->kind != STORE_EXPIRE || !oracle_holds(o),
@@ -376,6 +377,7 @@ static void commit_one(struct oracle *o, const struct store_op *op)
 void oracle_commit(struct oracle *o, struct store_op *const *ops, size_t count)
 {
 	o->commits++;
+	o->done += count;
 	for (size_t i = 0; i < count; i++)
 		commit_one(o, ops[i]);
 }
@@ -394,14 +396,6 @@ void oracle_start(struct oracle *o, const struct store_recovery *r)
 	     "a start finds %llu tasks with %llu bytes, there are %llu with %llu",
 	     (unsigned long long)r->live, (unsigned long long)r->live_bytes,
 	     (unsigned long long)o->live, (unsigned long long)o->live_bytes);
-	o->runs = 1;
-	o->declared = 0;
-	o->handed_out = false;
-	o->start_us = o->w->now_us;
-	o->expected_count = 0;
-	for (uint32_t i = 0; i < r->worker_count && !o->w->knobs.local; i++) {
-		FH_ASSERT_CMP(i, <, sizeof o->expected / sizeof *o->expected);
-		o->expected[o->expected_count++] = oracle_number_of(r->workers[i]);
-	}
+	oracle_fleet_start(o, r);
 	oracle_delivered(o);
 }

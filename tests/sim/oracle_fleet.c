@@ -88,17 +88,34 @@ bool oracle_holds(const struct oracle *o)
 	return o->expected_count > 0 && o->w->now_us < o->start_us + o->w->knobs.limits.liveness_us;
 }
 
-/* hello_count: there is none. */
-static uint32_t find_hello(const struct oracle *o, uint64_t peer)
+void oracle_fleet_start(struct oracle *o, const struct store_recovery *r)
+{
+	o->runs = 1;
+	o->declared = 0;
+	o->handed_out = false;
+	o->start_us = o->w->now_us;
+	o->expected_count = 0;
+	for (uint32_t i = 0; i < r->worker_count && !o->w->knobs.local; i++) {
+		FH_ASSERT_CMP(i, <, sizeof o->expected / sizeof *o->expected);
+		o->expected[o->expected_count++] = oracle_number_of(r->workers[i]);
+	}
+	for (uint32_t i = 0; i < o->remembered_count; i++) {
+		uint32_t k = 0;
+		while (k < o->expected_count && o->expected[k] != o->remembered[i])
+			k++;
+		MUST(o->w, k < o->expected_count || o->w->knobs.local,
+		     "worker %llu was there, and is not remembered",
+		     (unsigned long long)o->remembered[i]);
+	}
+}
+
+static void forget_hello(struct oracle *o, uint64_t peer)
 {
 	uint32_t i = 0;
 	while (i < o->hello_count && o->hellos[i].peer != peer)
 		i++;
-	return i;
-}
-
-static void forget_hello(struct oracle *o, uint32_t i)
-{
+	if (i == o->hello_count)
+		return;
 	fh_free(o->hellos[i].refs.list);
 	o->hellos[i] = o->hellos[--o->hello_count];
 }
@@ -108,7 +125,9 @@ static void welcomed(struct oracle *o, uint64_t number, uint64_t peer)
 	struct worker_model *n = oracle_worker(o, number);
 	bool resumed = !n->gone;
 	oracle_comes(o, number);
-	uint32_t i = find_hello(o, peer);
+	uint32_t i = 0;
+	while (i < o->hello_count && o->hellos[i].peer != peer)
+		i++;
 	MUST(o->w, i < o->hello_count, "worker %llu is welcomed, and did not come",
 	     (unsigned long long)number);
 	uint64_t serial = resumed ? n->serial : ++o->serials;
@@ -121,11 +140,13 @@ static void welcomed(struct oracle *o, uint64_t number, uint64_t peer)
 		.heard_us = o->w->now_us,
 		.leaving = leaving,
 		.ordered = ordered,
+		.came = !surely,
+		.noted_at = surely ? n->noted_at : 0,
 		.leases = n->leases,
 		.alone = n->alone,
 	};
 	oracle_brought(o, number, &o->hellos[i].refs, resumed);
-	forget_hello(o, i);
+	forget_hello(o, peer);
 	for (uint32_t k = 0; k < o->expected_count; k++)
 		if (o->expected[k] == number)
 			o->expected[k--] = o->expected[--o->expected_count];
@@ -139,8 +160,8 @@ void oracle_ordered(struct oracle *o, uint64_t number, bool drain)
 static void said_bye(struct oracle *o, uint64_t number, uint64_t peer, enum wire_bye_why why)
 {
 	struct worker_model *n = oracle_worker(o, number);
-	if (why == WIRE_BYE_REFUSED && find_hello(o, peer) < o->hello_count)
-		forget_hello(o, find_hello(o, peer));
+	if (why == WIRE_BYE_REFUSED)
+		forget_hello(o, peer);
 	if (n->gone || n->peer != peer) /* over another link than that of its session */
 		return;
 	MUST(o->w,
@@ -217,8 +238,6 @@ static void reported(struct oracle *o, uint64_t number, const struct wire_result
 	uint32_t k = s ? subject_token(s, r->token) : NO_TOKEN;
 	if (k == NO_TOKEN || s->lease != k || s->holder != number || s->reported)
 		return;
-	MUST(o->w, !s->fenced_us[k], "worker %llu has given %s up, and says its result",
-	     (unsigned long long)number, subject_name(s));
 	s->reported = true;
 	s->given_back = !may_end_so(s, &r->result);
 }
@@ -255,6 +274,15 @@ void oracle_heard(struct oracle *o, uint64_t number, uint64_t peer, const struct
 	default:
 		break;
 	}
+}
+
+void oracle_reports(struct oracle *o, uint64_t number, const struct wire_ref *ref)
+{
+	const struct subject *s = oracle_find(o, ref->task);
+	uint32_t k = s ? subject_token(s, ref->token) : NO_TOKEN;
+	MUST(o->w, k == NO_TOKEN || !s->fenced_us[k],
+	     "worker %llu has given %s up, and says its result", (unsigned long long)number,
+	     subject_name(s));
 }
 
 void oracle_fenced(struct oracle *o, struct fh_id task, struct task_token token)

@@ -56,8 +56,28 @@ void lease_end(struct oracle *o, struct subject *s)
 	s->lease = NO_TOKEN;
 }
 
+static bool is_silent(const struct oracle *o, const struct worker_model *n)
+{
+	return o->w->now_us - n->heard_us >= o->w->knobs.limits.liveness_us;
+}
+
+/* Whose session was there when its note was durable is known to the next start. */
+static void remember(struct oracle *o)
+{
+	o->remembered_count = 0;
+	for (uint64_t i = 1; i <= o->w->hosts_made; i++) {
+		const struct worker_model *n = &o->workers[i];
+		if (n->gone || is_silent(o, n) || !n->noted_at || n->noted_at > o->done)
+			continue;
+		FH_ASSERT_CMP(o->remembered_count, <, HOSTS_MAX * 64);
+		o->remembered[o->remembered_count++] = i;
+	}
+	o->asked = o->done;
+}
+
 void oracle_crashed(struct oracle *o)
 {
+	remember(o);
 	while (o->lease_count > 0)
 		lease_end(o, o->leases[0]);
 	for (uint32_t i = 0; i < o->count; i++)
@@ -70,11 +90,6 @@ void oracle_crashed(struct oracle *o)
 }
 
 /* ---- why a lease may end ---- */
-
-static bool is_silent(const struct oracle *o, const struct worker_model *n)
-{
-	return o->w->now_us - n->heard_us >= o->w->knobs.limits.liveness_us;
-}
 
 /* It was given up, has broken the protocol, or says itself that the attempt was lost. */
 static bool may_be_lost(const struct oracle *o, const struct subject *s)
@@ -209,8 +224,38 @@ static bool is_in(const struct wire_refs *refs, struct fh_id task, struct task_t
 	return false;
 }
 
+/* Whoever names what is not his is told so at once. What he has reported, and what waits to be
+ * recorded, is his. */
+static void expect_answer(struct oracle *o, uint64_t number, const struct wire_ref *ref)
+{
+	const struct subject *s = oracle_find(o, ref->task);
+	uint32_t k = s ? subject_token(s, ref->token) : NO_TOKEN;
+	bool its = k != NO_TOKEN && ((s->lease == k && s->holder == number) || s->closing == k);
+	FH_ASSERT_CMP(o->claim_count, <, CLAIMS_MAX);
+	if (!its)
+		o->claims[o->claim_count++] = *ref;
+}
+
+void oracle_answered(struct oracle *o)
+{
+	MUST(o->w, o->claim_count == 0,
+	     "a worker names a task that is not its own, and is let do so");
+}
+
+static void answered(struct oracle *o, const struct wire_ref *ref)
+{
+	uint32_t i = 0;
+	while (i < o->claim_count && !(fh_id_equal(o->claims[i].task, ref->task) &&
+				       task_token_equal(o->claims[i].token, ref->token)))
+		i++;
+	if (i < o->claim_count)
+		o->claims[i] = o->claims[--o->claim_count];
+}
+
 void oracle_listed_by(struct oracle *o, uint64_t number, const struct wire_heartbeat *h)
 {
+	for (uint32_t i = 0; i < h->in_flight.count; i++)
+		expect_answer(o, number, &h->in_flight.list[i]);
 	for (uint32_t i = 0; i < o->lease_count; i++) {
 		struct subject *s = o->leases[i];
 		if (s->holder != number)
@@ -252,9 +297,11 @@ void oracle_brought(struct oracle *o, uint64_t number, const struct wire_refs *r
 		if (k == NO_TOKEN || !s->durable || s->final || s->lease != NO_TOKEN ||
 		    s->closing != NO_TOKEN || token.generation >= o->generation)
 			continue;
-		if (s->started_once ? token.attempt == s->tally.attempt
-				    : token.attempt > s->tally.attempt)
+		bool current = s->started_once ? token.attempt == s->tally.attempt
+					       : token.attempt > s->tally.attempt;
+		if (current)
 			lease_begin(o, s, number, k, true);
+		s->late = resumed;
 	}
 }
 
@@ -272,12 +319,15 @@ void oracle_told_stale(struct oracle *o, uint64_t number, const struct wire_ref 
 	struct subject *s = oracle_find(o, ref->task);
 	uint32_t k = s ? subject_token(s, ref->token) : NO_TOKEN;
 	o->w->seen.stale++;
+	answered(o, ref);
 	if (k == NO_TOKEN)
 		return;
 	bool its = s->lease == k && s->holder == number;
 	if (its && s->adopted_in == o->runs) {
 		bool suspect = s->tally.losses >= o->w->knobs.limits.alone_after;
-		MUST(o->w, suspect || s->due_ms > world_wall_least_ms(o->w) || !has_room_for_all(o),
+		MUST(o->w,
+		     suspect || s->late || s->due_ms > world_wall_least_ms(o->w) ||
+			     !has_room_for_all(o),
 		     "%s is not given to worker %llu, which has it since before the restart",
 		     subject_name(s), (unsigned long long)number);
 		lease_end(o, s);
@@ -297,7 +347,10 @@ void oracle_told_stale(struct oracle *o, uint64_t number, const struct wire_ref 
 void oracle_ran(struct oracle *o)
 {
 	for (uint64_t i = 1; i <= o->w->hosts_made; i++) {
-		const struct worker_model *n = &o->workers[i];
+		struct worker_model *n = &o->workers[i];
+		if (n->came)
+			n->noted_at = o->asked;
+		n->came = false;
 		MUST(o->w, n->alone == 0 || n->leases == 1,
 		     "worker %llu has %u tasks, one of which must be alone", (unsigned long long)i,
 		     n->leases);

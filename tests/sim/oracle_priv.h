@@ -9,7 +9,8 @@
 enum {
 	WORKERS_MAX = 1 << 14,
 	LEASES_MAX = 1 << 10,
-	HELLOS_MAX = 256,
+	CLAIMS_MAX = 1 << 12,
+	HELLOS_MAX = 1 << 10,
 	MISSING_SURE = 1000, /* `missing` of what a worker came back without */
 };
 
@@ -23,6 +24,8 @@ struct worker_model {
 	bool leaving, ordered; /* it takes no more, by its own word; by an operator's */
 	uint32_t leases, alone;
 	uint64_t granted, sent; /* over that link */
+	bool came;		/* in this run */
+	uint64_t noted_at;	/* the calls of the store by which it must be remembered; 0: none */
 };
 
 /* A HELLO that is not answered yet. */
@@ -51,9 +54,14 @@ struct oracle {
 	struct subject *leases[LEASES_MAX];
 	uint32_t lease_count;
 	struct hello_model hellos[HELLOS_MAX];
+	struct wire_ref claims[CLAIMS_MAX]; /* of the list that is being heard, and not its own */
+	uint32_t claim_count;
 	uint32_t hello_count;
 	/* Of this life */
 	uint64_t runs, serials;
+	uint64_t asked, done;		     /* calls of the store, since the simulation began */
+	uint64_t remembered[HOSTS_MAX * 64]; /* workers that the store must know, at a start */
+	uint32_t remembered_count;
 	uint32_t declared;		   /* tokens of before, in all HELLOs */
 	bool handed_out;		   /* a task was assigned or claimed */
 	uint64_t expected[HOSTS_MAX * 64]; /* workers that may come back */
@@ -77,6 +85,8 @@ struct group_model *oracle_group(const struct oracle *o, struct fh_id id);
 struct subject *oracle_durable(struct oracle *o, struct fh_id id, const char *what);
 
 /* -- oracle_fleet.c */
+/* A life begins: who may come back, and who must be remembered. */
+void oracle_fleet_start(struct oracle *o, const struct store_recovery *r);
 bool oracle_holds(const struct oracle *o);
 
 /* -- oracle_lease.c */

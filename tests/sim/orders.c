@@ -3,6 +3,8 @@
 #include "clients_priv.h"
 #include "host.h"
 
+enum { SETTLED_US = 1000000 };
+
 static void ordered(struct call *call)
 {
 	struct flight *f = call->owner;
@@ -48,7 +50,9 @@ bool orders_act(struct clients *c)
 	uint32_t i = rng_below(&w->rng, w->knobs.hosts);
 	if (c->ordering)
 		return false;
-	if (w->calm && c->to_resume[i] && rng_chance(&w->rng, 50))
+	/* Not before what was said earlier has come: an order that others overtake is the last. */
+	bool settled = w->calm && w->now_us > w->calm_us + SETTLED_US;
+	if (settled && c->to_resume[i] && rng_chance(&w->rng, 50))
 		order(c, i, false);
 	else if (!w->calm && rng_chance(&w->rng, w->knobs.orders) && !w->knobs.local)
 		order(c, i, rng_chance(&w->rng, 400));

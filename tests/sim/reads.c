@@ -82,6 +82,7 @@ static void cancelled(struct call *call)
 	} else {
 		MUST(w, !f->was_final && !f->cancel.spare_running,
 		     "a task is said to be running, and was final before");
+		f->subject->cancel_life = w->life;
 	}
 	flight_free(f);
 }
@@ -243,7 +244,7 @@ void reads_act(struct clients *c)
 	struct subject *s = oracle_any_told(c->w->oracle);
 	uint32_t what = rng_below(&c->w->rng, 100);
 	struct subject *doomed = what < 10 || c->w->calm ? oracle_any_doomed(c->w->oracle) : NULL;
-	if (doomed && rng_chance(&c->w->rng, 200)) {
+	if (doomed && rng_chance(&c->w->rng, 400)) {
 		cancel_task(c, doomed);
 		return;
 	}

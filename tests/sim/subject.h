@@ -80,6 +80,7 @@ struct subject {
 	uint32_t delivered; /* how often the group's follower has got it */
 
 	bool cancel_asked;
+	uint32_t cancel_life; /* of the dispatcher that has said that it is being ended; 0: none */
 
 	/* At the workers */
 	struct task_token tokens[TOKENS_MAX];
@@ -92,6 +93,7 @@ struct subject {
 	uint32_t lease;		   /* which token; NO_TOKEN: nobody has it */
 	uint64_t holder;	   /* the number of its worker */
 	uint64_t adopted_in;	   /* the run in which it was adopted; 0: it was assigned */
+	bool late;		   /* ... its worker had come without it before */
 	uint64_t sent_no;	   /* its ASSIGN over that connection */
 	uint32_t missing;	   /* lists in a row that did not name it */
 	bool arrived;		   /* the last list came behind its ASSIGN */
