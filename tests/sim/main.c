@@ -31,12 +31,13 @@ static struct seen seen;
 
 static void print_seen(void)
 {
-	printf("seen: %" PRIu64 " tasks, %" PRIu64 " calls, %" PRIu64 " commits, %" PRIu64
-	       " crashes; %" PRIu64 " attempts sent, %" PRIu64 " adopted, %" PRIu64
-	       " taken back, %" PRIu64 " lost (%" PRIu64 " alone), %" PRIu64 " poison; %" PRIu64
-	       " STALE, %" PRIu64 " fenced\n",
-	       seen.tasks, seen.calls, seen.commits, seen.crashes, seen.attempts, seen.adopted,
-	       seen.taken, seen.losses, seen.strikes, seen.poisoned, seen.stale, seen.fenced);
+	printf("seen: %" PRIu64 " s, %" PRIu64 " tasks, %" PRIu64 " calls, %" PRIu64
+	       " commits, %" PRIu64 " crashes; %" PRIu64 " attempts sent, %" PRIu64
+	       " adopted, %" PRIu64 " taken back, %" PRIu64 " lost (%" PRIu64 " alone), %" PRIu64
+	       " poison; %" PRIu64 " STALE, %" PRIu64 " fenced\n",
+	       seen.seconds, seen.tasks, seen.calls, seen.commits, seen.crashes, seen.attempts,
+	       seen.adopted, seen.taken, seen.losses, seen.strikes, seen.poisoned, seen.stale,
+	       seen.fenced);
 }
 
 static uint64_t run(uint64_t seed, bool verbose)

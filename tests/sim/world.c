@@ -356,6 +356,7 @@ uint64_t world_run(uint64_t seed, bool verbose, struct seen *seen)
 	come_to_rest(w);
 	check_rest(w);
 	mix(w);
+	w->seen.seconds = (uint64_t)w->now_us / 1000000;
 	w->seen.tasks = oracle_count(w->oracle);
 	seen_add(seen, &w->seen);
 	w->crashing = true;

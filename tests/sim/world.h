@@ -23,6 +23,7 @@ struct clients;
 
 /* How much of what was to be seen. */
 struct seen {
+	uint64_t seconds; /* of virtual time */
 	uint64_t tasks, calls, commits, crashes;
 	uint64_t attempts, adopted, losses, strikes, poisoned, taken, stale, fenced;
 };
