@@ -61,8 +61,10 @@ def kill_again_and_again(server: Server, history: History, actors: List[Actor], 
             return
 
 
-@everywhere_smoke
-@pytest.mark.parametrize("children_too", [False, True])
+@pytest.mark.parametrize("kind, children_too", [
+    pytest.param("local", False, marks=pytest.mark.smoke), ("local", True),
+    pytest.param("push", True, marks=pytest.mark.smoke), ("pull", False),
+], indirect=["kind"])
 def test_the_server_is_killed_again_and_again(make_server: ServerMaker, tmp_path: Path,
                                               children_too: bool) -> None:
     server = make_server("--max-queued", str(QUEUE), slots=2)
