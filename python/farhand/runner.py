@@ -72,6 +72,7 @@ PIPE_SIZE = 1024 * 1024  # the most that a pipe can have been made to hold
 TIME_MAX_US = 0xFFFFFFFF  # that an answer can tell: 71 minutes
 SLOW_NS = 50_000  # in less, no process can be started
 THOROUGH_EVERY = 256  # jobs
+THOROUGH_NS = 1_000_000_000  # since it was last looked at everything
 MEMORY_KEPT = 16 << 20  # bytes that a child keeps for the next job
 DESCRIPTORS_LEFT = 100  # that the jobs of a child may leave open
 
@@ -87,7 +88,6 @@ users = types.SimpleNamespace(os=os, resource=resource, signal=signal)
 os, resource, signal = own_view(os), own_view(resource), own_view(signal)
 clock, time_ns, dumps, thread_count = (
     time.perf_counter_ns, time.time_ns, pickle.dumps, _thread._count)
-
 
 
 def prctl(option, argument):
@@ -448,7 +448,7 @@ class Child:
         ended = clock()
         if limits:
             restore_memory(limits)
-        output = self.surroundings.settle(failure is not None or ended - begun > SLOW_NS)
+        output = self.surroundings.settle(failure is not None, begun, ended)
         # Memory that ran out in the middle of an import leaves half a module.
         leaving = flags & LAST or failure is not None and failure[0] == MEMORY
         kept = output[2] | LEAVING if leaving else output[2]
@@ -526,7 +526,8 @@ NOTICED = (  # what changes something that the next job would find
     (users.os, "chdir"), (users.os, "fchdir"), (users.os, "putenv"), (users.os, "unsetenv"),
     (users.os, "umask"), (users.os, "dup2"), (users.signal, "signal"), (users.signal, "setitimer"),
     (users.signal, "alarm"), (users.signal, "pthread_sigmask"), (users.resource, "setrlimit"),
-    (sys, "setrecursionlimit"),
+    (users.os, "nice"), (users.os, "setpriority"), (users.os, "sched_setaffinity"),
+    (sys, "setrecursionlimit"), (gc, "disable"),
 )
 
 
@@ -537,9 +538,9 @@ class Surroundings:
     """Output, working directory, environment, signal handlers, limits, threads and processes of a
     child: after each job they are put back; what cannot be put back costs the child its place.
 
-    To look at everything costs as much as a short job. So the calls that change something are
-    noticed, and all is looked at after them, after a job that failed or was slow, and now and
-    then."""
+    To look at everything costs as much as many short jobs: half a millisecond when the caches are
+    cold. So the calls that change something are noticed, and all is looked at after them, after a
+    job that failed, and now and then."""
 
     def __init__(self, pipes, log_max):
         self.log_max = log_max
@@ -568,6 +569,7 @@ class Surroundings:
         self.first_free = free_descriptor()
         self.jobs_left = THOROUGH_EVERY
         self.noticed = False
+        self.looked = clock()
         for module, name in NOTICED:
             setattr(module, name, self.noticing(getattr(module, name), module))
         os.register_at_fork(after_in_parent=self.notice, after_in_child=self.notice)
@@ -586,20 +588,26 @@ class Surroundings:
         noticed.__module__ = module.__name__  # so that it can be pickled
         return noticed
 
-    def settle(self, slow):
+    def settle(self, failed, begun, ended):
         """After a job: returns what it printed, as (stdout, stderr, flags)."""
         self.jobs_left -= 1
-        if not (slow or self.noticed or self.jobs_left < 0):
+        slow = ended - begun > SLOW_NS
+        if not (failed or self.noticed or self.jobs_left < 0
+                or slow and ended - self.looked > THOROUGH_NS):
             try:
                 if (sys.stdout is self.stdout and sys.stderr is self.stderr
                         and users.os.environ is self.environ and not thread_count()
                         and sys.modules is self.modules
-                        and len(self.modules) >= len(self.modules_here)):
+                        and len(self.modules) >= len(self.modules_here)
+                        and (not slow or self.seems_whole())):
                     self.flush_stdout()
                     self.flush_stderr()
+                    if slow:
+                        _libc.fflush(None)
                     return self.drain() if self.poll(0, 2) else NOTHING
             except BaseException:  # it has closed or replaced something: see below
                 pass
+        self.looked = ended
         return self.restore()
 
     def restore(self):
@@ -665,6 +673,12 @@ class Surroundings:
                 resource.setrlimit(number, limit)
         return (not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT
                 and os.getpriority(os.PRIO_PROCESS, 0) == self.nice)
+
+    def seems_whole(self):
+        """What a slow job may have done without being noticed, as far as it is cheap to see."""
+        return (self.builtins.items() <= vars(builtins).items()
+                and self.modules_here.items() <= self.modules.items()
+                and not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT)
 
     def put_back_modules(self):
         """Modules and builtins that were there at the start and are gone or replaced. Without them
