@@ -21,6 +21,7 @@
 #include "base/assert.h"
 #include "runner_model.h"
 #include "transport/zeromq.h"
+#include "worker/session.h"
 
 enum { PROCESSES_MAX = 4096 };
 
@@ -75,6 +76,7 @@ static int work(struct echo *e)
 		.instance = fh_id_next(&gen, (uint64_t)time(NULL) * 1000, random_bits(NULL)),
 		.slots = e->slots,
 		.mode = e->mode,
+		.ahead = e->mode == WIRE_PULL ? SESSION_AHEAD_PULL : SESSION_AHEAD_PUSH,
 		.host = "echo",
 		.result_max = 1 << 20,
 		.ctx = e,

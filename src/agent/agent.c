@@ -312,8 +312,7 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 	a->timer_us = INT64_MAX;
 	list_init(&a->refused);
 
-	struct session_config session = { .slots = config->slots,
-					  .pull = config->mode == WIRE_PULL };
+	struct session_config session = { .slots = config->slots, .ahead = config->ahead };
 	int ret = session_new(&session, &a->session);
 	if (ret == FH_EINVAL)
 		(void)fh_err_set(err, ret, "a worker has 1 to %d slots, not %u", SESSION_SLOTS_MAX,

@@ -26,6 +26,7 @@ struct agent_config {
 	struct fh_id instance;		 /* random, made at the worker's start */
 	unsigned slots;			 /* 1..SESSION_SLOTS_MAX */
 	enum wire_mode mode;
+	uint32_t ahead;		  /* as in session_config */
 	const char *host;	  /* its name, for people; NULL: not told */
 	const char *labels;	  /* "gpu=1,site=lab", sorted by name; NULL: none */
 	const char *python;	  /* executable: a path, or a name looked up on PATH */

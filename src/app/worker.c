@@ -20,6 +20,7 @@
 #include "app/key_file.h"
 #include "app/process.h"
 #include "transport/zeromq.h"
+#include "worker/session.h"
 
 enum { URLS_MAX = 16, URL_TEXT_MAX = 4096, HOST_NAME_MAX_LEN = 256 };
 
@@ -170,6 +171,7 @@ static int start_agent(struct worker *w, struct fh_err *err)
 	config.own_transport = w->transport;
 	config.instance = fh_id_next(&gen, (uint64_t)env_wall_ms(NULL), env_random(NULL));
 	config.mode = w->options->mode;
+	config.ahead = config.mode == WIRE_PULL ? SESSION_AHEAD_PULL : SESSION_AHEAD_PUSH;
 	config.ctx = w;
 	config.log = on_log;
 	config.welcomed = on_welcomed;

@@ -29,7 +29,7 @@ struct core_limits {
 	{                                                                                       \
 		.window_max = 32768, .lane_max = 2048, .lane_bytes_max = 16 << 20,              \
 		.lanes_max = CORE_CLASSES_MAX, .sessions_max = 16384, .functions_max = 4096,    \
-		.live_max = 1000000, .live_bytes_max = UINT64_C(4) << 30, .ahead_per_slot = 32, \
+		.live_max = 1000000, .live_bytes_max = UINT64_C(4) << 30, .ahead_per_slot = 64, \
 		.alone_after = 2, .strikes_max = 3, .short_us = 1000, .liveness_us = 4000000,   \
 		.tick_gap_us = 1000000, .backstop_us = 15000000,                                \
 	}

@@ -1,11 +1,12 @@
 /* The worker's end: a DEALER that dials out; zeromq_dial.c makes and drops its socket.
  *
- * Happy path: send() queues a message in the link, and at the end of this turn of the loop all that
- * was queued leaves in as few frames as possible; a frame that comes is a handful of messages for
- * the handler. Failure modes: a frame that is none, a refusal, no memory: the attempt ends, and
- * another one begins. */
+ * Happy path: send() queues a message in the link, and at the end of this turn of the loop, or a
+ * moment after the last frame, all that was queued leaves in as few frames as possible; a frame
+ * that comes is a handful of messages for the handler. Failure modes: a frame that is none, a
+ * refusal, no memory: the attempt ends, and another one begins. */
 #include <event2/event.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
@@ -22,6 +23,13 @@ void dealer_wake(struct dealer *d)
 
 /* ---- out ---- */
 
+static int64_t now_us(void)
+{
+	struct timespec t;
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
+}
+
 static void on_flush(evutil_socket_t fd, short what, void *ctx)
 {
 	struct dealer *d = ctx;
@@ -35,11 +43,23 @@ static void on_flush(evutil_socket_t fd, short what, void *ctx)
 			break;
 		if (ret == 0)
 			ret = zsocket_send(d->socket, d->frame, len, 0);
+		d->flushed_us = now_us();
 	}
 	if (ret)
 		dealer_end_attempt(d, fh_error_text(ret));
 	if (d->state == UP && zsocket_readable(d->socket))
 		dealer_wake(d);
+}
+
+/* The first frame after a pause leaves with this turn of the loop. */
+static void flush_soon(struct dealer *d)
+{
+	if (event_pending(d->flush, EV_TIMEOUT, NULL))
+		return;
+	int64_t wait_us = d->flushed_us + DEALER_PACE_US - now_us();
+	struct timeval tv = { .tv_usec = wait_us };
+	if (wait_us <= 0 || event_add(d->flush, &tv))
+		event_active(d->flush, EV_TIMEOUT, 0);
 }
 
 static int dealer_send(struct transport *t, uint64_t peer, struct wire_msg *own_msg)
@@ -49,7 +69,7 @@ static int dealer_send(struct transport *t, uint64_t peer, struct wire_msg *own_
 		return FH_ENOTFOUND;
 	int ret = wire_link_send(d->link, own_msg);
 	if (ret == 0)
-		event_active(d->flush, EV_TIMEOUT, 0);
+		flush_soon(d);
 	return ret == FH_EFULL ? FH_EAGAIN : ret;
 }
 

@@ -20,7 +20,6 @@ _Static_assert(1 << NUMBER_SHIFT == SESSION_JOBS_MAX, "a number holds an index")
 int session_jobs_init(struct session *s)
 {
 	uint32_t results = s->stats.slots * SESSION_RESULTS_PER_SLOT;
-	s->window = s->stats.slots * (s->pull ? SESSION_AHEAD_PULL : SESSION_AHEAD);
 	s->job_max = s->window + (results > SESSION_RESULTS_MIN ? results : SESSION_RESULTS_MIN);
 	FH_ASSERT_CMP(s->job_max, <=, SESSION_JOBS_MAX);
 	uint32_t buckets = 16;

@@ -25,13 +25,14 @@ enum {
 
 int session_new(const struct session_config *config, struct session **ret_session)
 {
+	FH_ASSERT_CMP(config->ahead, <=, SESSION_AHEAD_MAX);
 	if (config->slots == 0 || config->slots > SESSION_SLOTS_MAX)
 		return FH_EINVAL;
 	struct session *s = fh_calloc(1, sizeof *s);
 	if (!s)
 		return FH_ENOMEM;
 	s->stats.slots = config->slots;
-	s->pull = config->pull;
+	s->window = config->slots * (config->ahead ? config->ahead : SESSION_AHEAD_LOCAL);
 	s->next_us = INT64_MAX;
 	s->beat_us = SESSION_HEARTBEAT_US;
 	if (session_jobs_init(s) || session_slots_init(s) || session_functions_init(s)) {

@@ -23,11 +23,14 @@
 enum {
 	SESSION_SLOTS_MAX = 1024,
 
-	/* Tasks that a worker may hold unfinished, for each slot. Push: 32 no-ops last about as
-	 * long as one turn through dispatcher and store, so that a child need not wait for the next
-	 * one. Pull: what its children could be given at once, a full pipe each. */
-	SESSION_AHEAD = 32,
-	SESSION_AHEAD_PULL = 16,
+	/* Tasks that a worker may hold unfinished, for each slot (session_config.ahead). 32 no-ops
+	 * last about as long as one turn through dispatcher and store, so that a child need not
+	 * wait for the next one. The turn over a network is longer, and with more in flight more of
+	 * it shares a frame. A pull worker leaves others more: two full pipes. */
+	SESSION_AHEAD_LOCAL = 32,
+	SESSION_AHEAD_PUSH = 64,
+	SESSION_AHEAD_PULL = 32,
+	SESSION_AHEAD_MAX = 64,
 
 	/* Results that may wait for their acknowledgement before credit is held back: 50 ms of
 	 * 20,000 tasks a second, far more than a group commit takes. */
@@ -82,7 +85,7 @@ struct session;
 
 struct session_config {
 	uint32_t slots; /* 1..SESSION_SLOTS_MAX */
-	bool pull;	/* asks for what it could begin at once, and no more */
+	uint32_t ahead; /* tasks that it asks for, for each slot; 0: SESSION_AHEAD_LOCAL */
 };
 
 struct session_stats {

@@ -85,7 +85,6 @@ enum session_link {
 };
 
 struct session {
-	bool pull;
 	enum session_link link;
 	int64_t now_us;
 	int64_t next_us;	     /* no timer is due before; may be too early */

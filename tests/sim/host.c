@@ -108,7 +108,7 @@ struct host *host_new(struct world *w, uint32_t index)
 	h->number = ++w->hosts_made; /* a process that starts anew is another worker */
 	memcpy(h->instance.b, &h->number, sizeof h->number);
 	const struct host_knobs *k = &w->knobs.host[index];
-	struct session_config config = { .slots = k->slots, .pull = k->pull };
+	struct session_config config = { .slots = k->slots, .ahead = k->ahead };
 	int ret = session_new(&config, &h->session);
 	FH_ASSERT_CMP(ret, ==, 0);
 	h->parcels = fh_calloc(session_job_count_max(h->session), sizeof *h->parcels);
@@ -241,7 +241,7 @@ bool host_has_drained(const struct host *h)
 static uint64_t credit(const struct host *h, uint64_t *ret_whole)
 {
 	const struct host_knobs *k = &h->w->knobs.host[h->index];
-	*ret_whole = (uint64_t)(k->pull ? SESSION_AHEAD_PULL : SESSION_AHEAD) * k->slots;
+	*ret_whole = (uint64_t)k->ahead * k->slots;
 	return h->peer ? h->granted - hub_assigns(h->w->hub, h->peer) : 0;
 }
 

@@ -1,6 +1,8 @@
 /* The odds of everything. */
 #include "knobs.h"
 
+#include "worker/session.h"
+
 #include <stdio.h>
 
 /* Usually nothing, sometimes a little, seldom much. */
@@ -50,12 +52,17 @@ static void hosts_draw(struct rng *r, struct knobs *k)
 {
 	uint32_t pull = rng_below(r, 3); /* none, some, all */
 	k->hosts = k->local ? 1 : rng_range(r, 1, HOSTS_MAX);
-	for (uint32_t i = 0; i < k->hosts; i++)
-		k->host[i] = (struct host_knobs){
+	for (uint32_t i = 0; i < k->hosts; i++) {
+		struct host_knobs *h = &k->host[i];
+		*h = (struct host_knobs){
 			.slots = rng_range(r, 1, HOST_SLOTS_MAX),
 			.eager = rng_range(r, 10, 100),
 			.pull = !k->local && rng_chance(r, pull * 500),
 		};
+		h->ahead = k->local  ? SESSION_AHEAD_LOCAL
+			   : h->pull ? SESSION_AHEAD_PULL
+				     : SESSION_AHEAD_PUSH;
+	}
 }
 
 struct knobs knobs_draw(struct rng *r)

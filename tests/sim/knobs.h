@@ -24,6 +24,7 @@ struct net_knobs {
 struct host_knobs {
 	uint32_t slots, eager;
 	bool pull;
+	uint32_t ahead; /* of session_config */
 };
 
 struct knobs {

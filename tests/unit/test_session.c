@@ -96,13 +96,13 @@ static void beyond_credit_is_answered_as_lost(void **state)
 	happen(&f, SESSION_EV_CONNECTED);
 	welcome(&f, 0);
 	expect(&f, "hello; credit 32");
-	for (unsigned task = 1; task <= SESSION_AHEAD; task++)
+	for (unsigned task = 1; task <= SESSION_AHEAD_LOCAL; task++)
 		assign_own(&f, task, 1);
 	expect(&f, "get 1");
 	assign_own(&f, 99, 1);
 	expect(&f, "result 99 made FAILED worker_lost");
 	assert_int_equal(stats_of(&f).refused, 1);
-	assert_int_equal(stats_of(&f).waiting, SESSION_AHEAD);
+	assert_int_equal(stats_of(&f).waiting, SESSION_AHEAD_LOCAL);
 	receive_ref(&f, WIRE_RESULT_ACK, 99);
 	fixture_release(&f);
 }
@@ -135,9 +135,9 @@ static void unacknowledged_results_hold_credit_back(void **state)
 		discard(&f);
 	}
 	unsigned held = stats_of(&f).unacknowledged;
-	assert_in_range(held, SESSION_RESULTS_MIN, SESSION_RESULTS_MIN + SESSION_AHEAD);
+	assert_in_range(held, SESSION_RESULTS_MIN, SESSION_RESULTS_MIN + SESSION_AHEAD_LOCAL);
 	discard(&f);
-	for (unsigned i = 1; i <= SESSION_AHEAD / 4 + 1; i++)
+	for (unsigned i = 1; i <= SESSION_AHEAD_LOCAL / 4 + 1; i++)
 		receive_ref(&f, WIRE_RESULT_ACK, i);
 	assert_non_null(strstr(f.text, "credit "));
 	fixture_release(&f);

@@ -355,17 +355,17 @@ static void what_runs_goes_on_after_a_long_pause(void **state)
 	fixture_release(&f);
 }
 
-/* ---- pull ---- */
+/* ---- credit ---- */
 
-static void a_pull_worker_asks_for_what_it_can_begin(void **state)
+static void a_worker_asks_for_so_much_a_slot(void **state)
 {
 	(void)state;
 	struct fixture f = { .now_us = 1 };
-	open_session(&f, (struct session_config){ .slots = 2, .pull = true });
+	open_session(&f, (struct session_config){ .slots = 2, .ahead = 16 });
 	happen(&f, SESSION_EV_READY);
 	happen(&f, SESSION_EV_CONNECTED);
 	welcome(&f, 0);
-	expect(&f, "hello; credit 32"); /* a full pipe for each of two slots */
+	expect(&f, "hello; credit 32");
 	for (uint32_t slot = 0; slot < 2; slot++)
 		happen_to_slot(&f, SESSION_EV_SLOT_READY, slot);
 	assign_own(&f, 1, 1);
@@ -473,7 +473,7 @@ int main(void)
 		cmocka_unit_test(a_pause_of_its_own_is_no_silence),
 		cmocka_unit_test(after_a_long_pause_nothing_is_begun_that_may_run_elsewhere),
 		cmocka_unit_test(what_runs_goes_on_after_a_long_pause),
-		cmocka_unit_test(a_pull_worker_asks_for_what_it_can_begin),
+		cmocka_unit_test(a_worker_asks_for_so_much_a_slot),
 		cmocka_unit_test(an_assign_that_comes_twice_runs_once),
 		cmocka_unit_test(an_assign_that_is_lost_costs_no_credit),
 		cmocka_unit_test(assigns_that_do_not_come_are_given_up),

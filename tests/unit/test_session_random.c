@@ -57,7 +57,7 @@ struct storm {
 	unsigned coming;
 	bool connected, greeted, welcomed;
 	unsigned mute; /* steps in which the dispatcher says nothing */
-	bool pull;
+	uint32_t ahead;
 	uint64_t granted, sent;
 	bool healing;
 	bool left; /* BYE was said */
@@ -589,7 +589,7 @@ static void check_end(const struct storm *t, bool drained)
 	/* Credit is back: all that a worker at rest may hold is granted, but for a rest that is
 	 * not worth a message. */
 	FH_ASSERT_CMP(t->left, ==, drained && t->greeted);
-	uint32_t window = t->slots * (t->pull ? SESSION_AHEAD_PULL : SESSION_AHEAD);
+	uint32_t window = t->slots * t->ahead;
 	if (!drained)
 		FH_ASSERT_CMP(t->granted, >, t->sent + window / 2);
 }
@@ -601,8 +601,8 @@ static uint64_t run_storm(uint64_t seed)
 	t->seed = seed;
 	t->now_us = 1;
 	t->slots = 1 + below(t, SLOTS_MAX);
-	t->pull = one_in(t, 3);
-	struct session_config config = { .slots = t->slots, .pull = t->pull };
+	t->ahead = one_in(t, 3) ? SESSION_AHEAD_LOCAL : SESSION_AHEAD_PUSH;
+	struct session_config config = { .slots = t->slots, .ahead = t->ahead };
 	assert_int_equal(session_new(&config, &t->s), 0);
 	step(t, (struct session_event){ .kind = SESSION_EV_READY, .runtime = "cp311" });
 	for (unsigned i = 0; i < STEPS; i++)
