@@ -46,6 +46,8 @@ static uint64_t mix_lane(uint64_t hash, const struct core *c, const struct lane 
 			hash = mix_list(mix(hash, i), c, &l->queue.by_priority[i]);
 	hash = mix(hash, (uint64_t)l->account << 32 | l->class_ix);
 	hash = mix(hash, (uint64_t)l->deficit << 32 | l->reserved);
+	hash = mix(hash, (uint64_t)l->burst.session << 32 | l->burst.serial);
+	hash = mix(hash, l->burst.left_us);
 	hash = mix(hash, (uint64_t)l->promised << 32 | (uint32_t)l->reserved_worst);
 	hash = mix(hash, (uint64_t)(uint32_t)l->backlog_top << 32 | (uint32_t)l->grown_top);
 	return mix(hash,
@@ -84,8 +86,9 @@ uint64_t core_hash(const struct core *c)
 		if (c->sessions[i].open)
 			hash = mix_session(mix(hash, i), c, &c->sessions[i]);
 	for (uint32_t i = 0; i < c->limits.functions_max; i++)
-		if (c->functions[i].streak)
-			hash = mix(hash, (uint64_t)i << 8 | c->functions[i].streak);
+		if (c->functions[i].streak || c->functions[i].run_us)
+			hash = mix(hash, (uint64_t)i << 40 | (uint64_t)c->functions[i].run_us << 8 |
+						 c->functions[i].streak);
 	hash = mix(hash, c->live);
 	hash = mix(hash, c->live_bytes);
 	hash = mix(hash, (uint64_t)c->next_due_us);

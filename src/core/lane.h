@@ -21,11 +21,18 @@
 
 struct core;
 
+/* Short tasks that go to the same session, one behind the other (policy_place.c). */
+struct burst {
+	uint32_t session, serial;
+	uint32_t left_us; /* 0: there is none */
+};
+
 struct lane {
 	uint32_t account, class_ix;
 	struct queue queue;
 	struct list turn; /* in core.turns while the queue holds something */
 	uint32_t deficit; /* see policy_fair.c */
+	struct burst burst;
 
 	uint32_t reserved; /* RESERVED tasks, their payload bytes and lowest priority */
 	uint64_t reserved_bytes;

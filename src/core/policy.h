@@ -24,8 +24,12 @@ bool policy_fair_next(struct core *c, struct choice *ret_choice);
  * none now. */
 struct session *policy_place_alone(const struct core *c, const struct task *t);
 
-/* policy_place.c: the least loaded session that can take such a task of the lane; NULL: none can.
- */
+/* policy_place.c: the session that should take such a task of the lane: that of its burst, else the
+ * least loaded one; NULL: none can. */
 struct session *policy_place(const struct core *c, const struct lane *l, bool ahead);
+
+/* policy_place.c: the session gets this short task of the lane. */
+void policy_placed_ahead(const struct core *c, struct lane *l, const struct task *t,
+			 const struct session *s);
 
 #endif

@@ -26,6 +26,8 @@ bool policy_fair_next(struct core *c, struct choice *ret_choice)
 		struct session *s = policy_place(c, l, ahead);
 		if (s && l->deficit >= cost) {
 			l->deficit -= cost;
+			if (ahead)
+				policy_placed_ahead(c, l, t, s);
 			*ret_choice = (struct choice){ t, s, ahead };
 			return true;
 		}

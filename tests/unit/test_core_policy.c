@@ -147,6 +147,45 @@ static void the_least_loaded_session_gets_the_next_task(void **state)
 	}
 }
 
+/* Six short tasks: how many went to the session that got the first one before another got any. */
+static uint32_t burst_of_six(struct bench *b, uint32_t first)
+{
+	uint32_t same = 0, sessions[6];
+	for (uint32_t i = 0; i < 6; i++) {
+		submit(b, spec_of(first + i));
+		expect(b, CORE_DO_PERSIST);
+		stored(b);
+		const struct core_action *assign = expect(b, CORE_DO_ASSIGN);
+		assert_true(assign->assign.ahead);
+		sessions[i] = assign->session;
+	}
+	while (same < 6 && sessions[same] == sessions[0])
+		same++;
+	return same;
+}
+
+static void short_tasks_go_to_one_session_in_bursts(void **state)
+{
+	struct bench *b = *state;
+	session_opened(b, 0, 1, true);
+	credited(b, 0, 1000);
+	measure(b, 1, 4, 10);
+	session_opened(b, 1, 1, true);
+	credited(b, 1, 1000);
+	assert_int_equal(burst_of_six(b, 10), 4); /* as many as one takes ahead */
+}
+
+static void what_is_only_just_short_goes_to_the_least_loaded(void **state)
+{
+	struct bench *b = *state;
+	session_opened(b, 0, 1, true);
+	credited(b, 0, 1000);
+	measure(b, 1, 4, 900);
+	session_opened(b, 1, 1, true);
+	credited(b, 1, 1000);
+	assert_int_equal(burst_of_six(b, 10), 1);
+}
+
 static void a_task_goes_only_where_its_class_runs(void **state)
 {
 	struct bench *b = *state;
@@ -247,6 +286,8 @@ int main(void)
 		core_test(four_short_runs_make_a_function_short_and_one_long_ends_it),
 		core_test(a_long_task_waits_for_a_slot_and_those_behind_it_wait_too),
 		core_test(the_least_loaded_session_gets_the_next_task),
+		core_test(short_tasks_go_to_one_session_in_bursts),
+		core_test(what_is_only_just_short_goes_to_the_least_loaded),
 		core_test(a_task_goes_only_where_its_class_runs),
 		core_test(lanes_take_turns),
 		core_test(running_is_never_more_than_slots),
