@@ -11,8 +11,9 @@
 #include "core/policy.h"
 #include "core/state.h"
 
-/* About what it takes to wake a worker and to hear its answer, a few times over. */
-enum { BURST_US = 250 };
+/* Half a millisecond of waiting is not noticed, and is several times what it takes to wake a worker
+ * and to hear its answer. */
+enum { BURST_US = 500 };
 
 static struct session *in_burst(const struct core *c, const struct lane *l)
 {
