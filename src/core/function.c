@@ -12,7 +12,7 @@ enum {
 
 static void average(struct function *f, int64_t run_us)
 {
-	int64_t old = f->run_us;
+	int64_t old = f->run_us ? f->run_us : run_us;
 	f->run_us = (uint32_t)(old + (run_us - old) / AVERAGE_OF);
 }
 
