@@ -194,11 +194,14 @@ static uint64_t attempt(struct fixture *f, enum start start, struct blob *payloa
 	return count;
 }
 
-/* At most `runs` of them, evenly spread. */
+/* At most `runs` of them, or a share of that (a percentage in FAULT_SHARE), evenly spread. */
 static void go_through(struct fixture *f, enum start start, struct blob *payload, enum fault fault,
 		       uint64_t runs)
 {
+	const char *share = getenv("FAULT_SHARE");
 	uint64_t count = attempt(f, start, payload, FAULT_NONE, 0);
+	if (share)
+		runs = runs * strtoull(share, NULL, 10) / 100 + 1;
 	uint64_t step = count <= runs ? 1 : count / runs;
 	assert_true(count > 50);
 	for (uint64_t n = 1; n <= count; n += step)
