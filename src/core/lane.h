@@ -24,7 +24,8 @@ struct core;
 /* Short tasks that go to the same session, one behind the other (policy_place.c). */
 struct burst {
 	uint32_t session, serial;
-	uint32_t left_us; /* 0: there is none */
+	uint32_t left;	  /* tasks; 0: there is none */
+	uint32_t left_us; /* of work */
 };
 
 struct lane {

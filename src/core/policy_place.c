@@ -4,8 +4,10 @@
  * process are those looked at that are busy.
  *
  * Short tasks go in bursts: the session that got the last one gets the next ones, too, up to so
- * much work as nobody minds to wait for. Wrong: each to the least loaded session. With hundreds of
- * workers every no-op wakes a process of its own, which costs several times what the no-op does. */
+ * much work as nobody minds to wait for, and up to its share of all that there is to do: what has
+ * been short may be long this time, and then no worker idles while tasks wait behind it at another
+ * one. Wrong: each to the least loaded session. With hundreds of workers every no-op wakes a
+ * process of its own, which costs several times what the no-op does. */
 #include "base/list.h"
 #include "core/function.h"
 #include "core/policy.h"
@@ -18,7 +20,7 @@ enum { BURST_US = 500 };
 static struct session *in_burst(const struct core *c, const struct lane *l)
 {
 	struct session *s = &c->sessions[l->burst.session];
-	bool can_take = l->burst.left_us > 0 && s->open && s->serial == l->burst.serial &&
+	bool can_take = l->burst.left > 0 && s->open && s->serial == l->burst.serial &&
 			!list_empty(&s->ready) && s->pool->classes >> l->class_ix & 1;
 	return can_take ? s : NULL;
 }
@@ -26,12 +28,19 @@ static struct session *in_burst(const struct core *c, const struct lane *l)
 void policy_placed_ahead(const struct core *c, struct lane *l, const struct task *t,
 			 const struct session *s)
 {
+	struct burst *b = &l->burst;
 	uint32_t work_us = function_expected_us(c, t);
-	if (s != in_burst(c, l))
-		l->burst = (struct burst){ .session = worker_session_number(c, s),
-					   .serial = s->serial,
-					   .left_us = BURST_US };
-	l->burst.left_us -= work_us < l->burst.left_us ? work_us : l->burst.left_us;
+	if (s != in_burst(c, l)) {
+		uint64_t share = c->live / c->session_count;
+		*b = (struct burst){ .session = worker_session_number(c, s),
+				     .serial = s->serial,
+				     .left = share == 0		? 1
+					     : share < BURST_US ? (uint32_t)share
+								: BURST_US,
+				     .left_us = BURST_US };
+	}
+	b->left_us -= work_us < b->left_us ? work_us : b->left_us;
+	b->left = b->left_us > 0 ? b->left - 1 : 0;
 }
 
 struct session *policy_place(const struct core *c, const struct lane *l, bool ahead)

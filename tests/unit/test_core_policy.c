@@ -164,26 +164,45 @@ static uint32_t burst_of_six(struct bench *b, uint32_t first)
 	return same;
 }
 
-static void short_tasks_go_to_one_session_in_bursts(void **state)
+/* Two sessions of a slot each for a function that runs that long; as many tasks wait for later. */
+static void two_sessions(struct bench *b, int64_t run_us, uint32_t delayed)
 {
-	struct bench *b = *state;
 	session_opened(b, 0, 1, true);
 	credited(b, 0, 1000);
-	measure(b, 1, 4, 10);
+	measure(b, 1, 4, run_us);
 	session_opened(b, 1, 1, true);
 	credited(b, 1, 1000);
-	assert_int_equal(burst_of_six(b, 10), 4); /* as many as one takes ahead */
+	for (uint32_t i = 0; i < delayed; i++) {
+		struct core_spec spec = spec_of(100 + i);
+		spec.not_before_us = b->now_us + 1000000000;
+		submit(b, spec);
+		expect(b, CORE_DO_PERSIST);
+		stored(b);
+	}
+}
+
+static void short_tasks_go_to_one_session_in_bursts(void **state)
+{
+	two_sessions(*state, 10, 20);
+	assert_int_equal(burst_of_six(*state, 10), 4); /* as many as one takes ahead */
+}
+
+static void a_burst_is_no_more_than_a_session_s_share(void **state)
+{
+	two_sessions(*state, 10, 4);
+	assert_int_equal(burst_of_six(*state, 10), 2);
+}
+
+static void a_few_short_tasks_go_to_the_least_loaded(void **state)
+{
+	two_sessions(*state, 10, 0);
+	assert_int_equal(burst_of_six(*state, 10), 1);
 }
 
 static void what_is_only_just_short_goes_to_the_least_loaded(void **state)
 {
-	struct bench *b = *state;
-	session_opened(b, 0, 1, true);
-	credited(b, 0, 1000);
-	measure(b, 1, 4, 900);
-	session_opened(b, 1, 1, true);
-	credited(b, 1, 1000);
-	assert_int_equal(burst_of_six(b, 10), 1);
+	two_sessions(*state, 900, 20);
+	assert_int_equal(burst_of_six(*state, 10), 1);
 }
 
 static void a_task_goes_only_where_its_class_runs(void **state)
@@ -287,6 +306,8 @@ int main(void)
 		core_test(a_long_task_waits_for_a_slot_and_those_behind_it_wait_too),
 		core_test(the_least_loaded_session_gets_the_next_task),
 		core_test(short_tasks_go_to_one_session_in_bursts),
+		core_test(a_burst_is_no_more_than_a_session_s_share),
+		core_test(a_few_short_tasks_go_to_the_least_loaded),
 		core_test(what_is_only_just_short_goes_to_the_least_loaded),
 		core_test(a_task_goes_only_where_its_class_runs),
 		core_test(lanes_take_turns),
