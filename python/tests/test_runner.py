@@ -283,11 +283,12 @@ def test_memory_errors_have_their_own_reason():
 
 
 def test_the_runner_needs_nothing_but_the_standard_library():
-    for name in ("runner.py", "runner_modules.py", "runner_objects.py"):
+    for name in ("runner.py", "runner_modules.py", "runner_objects.py", "runner_surroundings.py"):
         tree = ast.parse((PYTHON_FOLDER / "farhand" / name).read_text())
         for node in tree.body:
             if isinstance(node, ast.Import):
                 assert not {alias.name for alias in node.names} & {"dill", "cloudpickle", "farhand"}
             if isinstance(node, ast.ImportFrom):
-                ours = node.level == 1 and node.module in ("runner_modules", "runner_objects")
+                ours = node.level == 1 and node.module in (
+                    "runner_modules", "runner_objects", "runner_surroundings")
                 assert ours or (node.level == 0 and node.module == "importlib")
