@@ -27,7 +27,7 @@ far = farhand.Executor(url={url!r})
 
 
 class Script:
-    """A program in a process of its own, with `far`, an Executor on the server. An interrupt reaches
+    """A program in a process of its own, with `far`, an Executor on the server. Interrupts reach
     it, however the tests were started."""
 
     def __init__(self, fake, text):
