@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 import urllib.parse
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 from typing import Tuple, cast
 
 from . import outcome
-from .errors import Conflict, ServerFault, TaskPending, api_error
+from .errors import ApiError, Conflict, FarhandError, ServerFault, TaskPending, problem_error
 from .options import DEFAULT, Options, as_query
 from .outcome import INLINE_MAX
 from .requester import RAW, Requester
@@ -157,7 +156,12 @@ class Client(Requester):
     ) -> Batch:
         """Submits many calls, each ``(args, kwargs)``, in one request (at most 10,000, 8 MiB).
 
-        All or none are accepted. Without `group_id` they make a group of their own.
+        Without `group_id` they make a group of their own.
+
+        :raises ApiError: a call was refused: the exception of the first one. A mistake in the
+            request, or a full queue, refuses all of them. What is wrong with one call alone (no
+            worker can run it, its payload is too large) leaves the others accepted: then `batch`
+            of the exception is what they made, and `refused` says which calls were not and why.
         """
         defaults = _options(options).now()
         tasks = []
@@ -173,13 +177,18 @@ class Client(Requester):
         if group_id is not None:
             body["group_id"] = group_id
         answer = self.call("POST", "/v1/tasks:batch", body, idempotent=False)
-        ids = []
-        for item in answer.get("tasks", ()):
-            if "id" not in item:
-                problem = item.get("problem") or {}
-                raise api_error(problem.get("status", 400), {}, json.dumps(problem).encode())
-            ids.append(item["id"])
-        return Batch(_member(answer, "group_id"), ids)
+        entries = answer.get("tasks", ())
+        refused = {
+            place: problem_error(entry.get("problem"))
+            for place, entry in enumerate(entries)
+            if "id" not in entry
+        }
+        ids = [entry["id"] for entry in entries if "id" in entry]
+        batch = Batch(_member(answer, "group_id"), ids) if ids or not refused else None
+        if refused:
+            raise _first_of(refused, batch)
+        assert batch is not None
+        return batch
 
     def _dump_call(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -356,6 +365,20 @@ def _quote(identifier: str) -> str:
 
 def _task(task_id: str) -> str:
     return f"/v1/tasks/{_quote(task_id)}"
+
+
+def _first_of(refused: Dict[int, FarhandError], batch: Optional[Batch]) -> FarhandError:
+    """The exception for a batch of which these calls were refused; `batch` are the others."""
+    error = next(iter(refused.values()))
+    if isinstance(error, ApiError):
+        error.batch, error.refused = batch, refused
+    if batch is not None:
+        all_calls = len(refused) + len(batch.task_ids)
+        error.args = (
+            f"{error} ({len(refused)} of {all_calls} calls were refused; the others were "
+            "accepted, and are in the `batch` of this exception)",
+        )
+    return error
 
 
 def _member(answer: Mapping[str, Any], name: str) -> str:

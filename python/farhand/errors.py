@@ -14,7 +14,10 @@ its ``__cause__``.
 from __future__ import annotations
 
 import json
-from typing import Any, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional
+
+if TYPE_CHECKING:
+    from .client import Batch
 
 __all__ = [
     "AccessDenied",
@@ -73,6 +76,10 @@ class ApiError(FarhandError):
     :ivar request_id: to be found in the server's log; may be None
     :ivar retry_after: seconds after which another try makes sense; may be None
     :ivar advice: what would help, where the server knows it; else empty
+    :ivar batch: of :meth:`Client.submit_batch`: the calls that were accepted all the same, in
+        their order; None where there are none
+    :ivar refused: of :meth:`Client.submit_batch`: the exception of each call that was refused,
+        this one included, by its place among the calls
     """
 
     def __init__(
@@ -95,6 +102,8 @@ class ApiError(FarhandError):
         self.errors: List[Any] = errors or []
         self.request_id = request_id
         self.retry_after = retry_after
+        self.batch: Optional[Batch] = None
+        self.refused: Dict[int, FarhandError] = {}
 
 
 class BadRequest(ApiError, ValueError):
@@ -141,6 +150,15 @@ class QueueFull(Overloaded):
 
 class ServerFault(ApiError):
     """The server failed, or what answered is no Farhand server."""
+
+
+def problem_error(problem: object) -> FarhandError:
+    """The exception for a problem that is a part of an answer."""
+    if not isinstance(problem, dict):
+        problem = {}
+    status = problem.get("status")
+    body = json.dumps(problem).encode()
+    return api_error(status if isinstance(status, int) else 400, {}, body)
 
 
 def api_error(status: int, headers: Mapping[str, str], body: bytes) -> FarhandError:

@@ -9,13 +9,12 @@ however often the connection breaks or the server restarts, a task is accepted o
 
 from __future__ import annotations
 
-import json
 import random
 from binascii import b2a_base64
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Dict, List
 
-from .errors import BadRequest, NotFound, NoWorker, QueueFull, ServerFault, api_error
+from .errors import BadRequest, NotFound, NoWorker, QueueFull, ServerFault, problem_error
 from .retry import FIRST_S, Retry
 from .spec import Spec, mixed_head
 
@@ -137,13 +136,13 @@ class Sender:
         for future, entry in zip(futures, entries):
             task_id = entry.get("id")
             if task_id is None:
-                refused.append((future, entry.get("problem") or {}))
+                refused.append((future, entry.get("problem")))
             else:
                 accepted[task_id] = future
         self._count_sent(list(accepted.values()))
         waiter.adopt(ticket, accepted)
         for future, problem in refused:
-            self._fail([future], _problem(problem))
+            self._fail([future], problem_error(problem))
 
     def _shrink(self, futures: "Futures", error: QueueFull) -> None:
         """There is no room for so many: they wait, and fewer at a time are sent."""
@@ -214,9 +213,3 @@ def _by_spec(futures: "Futures") -> List["Futures"]:
         assert future._spec is not None
         parts.setdefault(future._spec, []).append(future)
     return list(parts.values())
-
-
-def _problem(problem: Any) -> BaseException:
-    if not isinstance(problem, dict):
-        problem = {}
-    return api_error(problem.get("status", 400), {}, json.dumps(problem).encode())

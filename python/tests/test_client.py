@@ -131,6 +131,24 @@ def test_no_worker(fake, client):
                              wait=20) == 1
 
 
+def test_a_batch_of_which_some_are_refused(fake, client):
+    function_id = client.register_function(callable)
+    fake.runtime = "cp34"
+    plain, coded = ((1,), {}), ((lambda: 1,), {})
+    with pytest.raises(VersionMismatch, match="2 of 4 calls were refused") as caught:
+        client.submit_batch(function_id, [plain, coded, plain, coded])
+    error = caught.value
+    assert list(error.refused) == [1, 3] and error.refused[1] is error
+    assert type(error.refused[3]) is VersionMismatch and error.refused[3].advice
+    assert sorted(error.batch.task_ids) == sorted(fake.tasks)
+    assert client.get_group(error.batch.group_id)["total"] == 2
+    assert [client.get_result(task, wait=20) for task in error.batch.task_ids] == [False, False]
+    with pytest.raises(VersionMismatch) as caught:
+        client.submit_batch(function_id, [coded])
+    assert caught.value.batch is None and list(caught.value.refused) == [0]
+    assert "accepted" not in str(caught.value)
+
+
 def test_waiting(fake, client):
     fake.hold()
     batch = client.submit_batch(client.register_function(abs), [((n,), {}) for n in range(5)])

@@ -18,12 +18,20 @@ from farhand import Executor
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
+# What a background job of a shell starts inherits that SIGINT is ignored, and Python leaves it so.
+BEGINNING = """
+import farhand, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+far = farhand.Executor(url={url!r})
+"""
+
+
 class Script:
-    """A program in a process of its own, with `far`, an Executor on the server."""
+    """A program in a process of its own, with `far`, an Executor on the server. Interrupts reach
+    it, however the tests were started."""
 
     def __init__(self, fake, text):
-        text = f"import farhand, sys\nfar = farhand.Executor(url={fake.url!r})\n" + textwrap.dedent(
-            text)
+        text = BEGINNING.format(url=fake.url) + textwrap.dedent(text)
         self.process = subprocess.Popen(
             [sys.executable, "-X", "dev", "-c", text], text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PACKAGE,
@@ -141,6 +149,17 @@ def test_an_interrupt_ends_it_at_once(fake, body):
     err = script.process.communicate()[1]
     assert "KeyboardInterrupt" in err
     assert [task["state"] for task in fake.tasks.values()] == ["QUEUED"] or "map" in body
+
+
+def test_an_interrupt_reaches_what_is_started_where_it_is_ignored(fake):
+    kept = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        script = Script(fake, 'print("ready", flush=True)\ninput()')
+    finally:
+        signal.signal(signal.SIGINT, kept)
+    assert script.line() == "ready"
+    script.process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in script.end(-signal.SIGINT)[1]
 
 
 def test_an_interrupt_while_submit_waits_for_room(fake):

@@ -24,9 +24,11 @@ enum {
 
 _Static_assert((int)SESSION_PIPE_MAX == (int)RUNNER_PIPE_MAX, "one pipe, two names");
 
-static int64_t now_us(void)
+static int64_t now_us(const struct agent *a)
 {
 	struct timespec t;
+	if (a->config.now_us)
+		return a->config.now_us(a->config.ctx);
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
 }
@@ -76,7 +78,7 @@ static void tell_refused(struct agent *a, struct parcel *p, int64_t now)
 static void step(struct agent *a, const struct session_event *event, struct cargo *cargo)
 {
 	static const struct session_event tick = { .kind = SESSION_EV_TICKED };
-	int64_t now = now_us();
+	int64_t now = now_us(a);
 	session_step(a->session, event, now, &a->out);
 	agent_perform(a, cargo);
 	for (;;) {

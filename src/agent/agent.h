@@ -38,6 +38,8 @@ struct agent_config {
 	uint32_t recycle_jobs; /* a child is replaced after so many jobs; 0: never */
 
 	void *ctx;
+	/* A clock that never goes back, in microseconds. NULL: the machine's. */
+	int64_t (*now_us)(void *ctx);
 	/* One line for the log: the runner broke, works again, the dispatcher is lost. May be NULL.
 	 */
 	void (*log)(void *ctx, const char *line);

@@ -1,8 +1,10 @@
 /* Options of a pool of slots, and the limits that every agent of ours has. */
 #include "app/pool.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -49,6 +51,32 @@ int pool_set_path(void *options, const char *flag, const char *value, struct fh_
 	if (o->path_count == POOL_PATHS_MAX)
 		return fh_err_set(err, FH_EINVAL, "%s: more than %d of them", flag, POOL_PATHS_MAX);
 	o->paths[o->path_count++] = value;
+	return 0;
+}
+
+/* Python itself skips what it cannot read without a word: then a task fails, on its own, much
+ * later.
+ */
+static const char *path_trouble(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st))
+		return errno == ENOENT ? "there is no such folder" : strerror(errno);
+	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+		return "it is neither a folder nor a file";
+	return access(path, S_ISDIR(st.st_mode) ? R_OK | X_OK : R_OK) ? strerror(errno) : NULL;
+}
+
+int pool_check_paths(const struct pool_options *o, struct fh_err *err)
+{
+	for (size_t i = 0; i < o->path_count; i++) {
+		const char *trouble = path_trouble(o->paths[i]);
+		if (trouble)
+			return fh_err_set(err, FH_EINVAL,
+					  "--path: '%.120s': %s; functions import from a folder or "
+					  "a zip file that can be read",
+					  o->paths[i], trouble);
+	}
 	return 0;
 }
 

@@ -24,6 +24,10 @@ void pool_options_init(struct pool_options *ret_options);
 int pool_set_slots(struct pool_options *o, const char *flag, const char *value, unsigned min,
 		   struct fh_err *err) FH_MUST_USE;
 
+/* FH_EINVAL and a line for people if functions could import nothing from one of the paths: it is
+ * neither a folder nor a file (a zip file, say), or may not be read. */
+int pool_check_paths(const struct pool_options *o, struct fh_err *err) FH_MUST_USE;
+
 /* For the tables of flags. */
 #define POOL_FLAGS                                                                  \
 	{ "--python", "EXE", pool_set_python }, { "--path", "DIR", pool_set_path }, \

@@ -303,7 +303,9 @@ static int start_parts(struct server *s, const struct store_recovery *recovery, 
 static int start(struct server *s, struct fh_err *err)
 {
 	struct store_recovery recovery = { 0 };
-	int ret = make_events(s);
+	int ret = pool_check_paths(&s->options->pool, err);
+	if (ret == 0)
+		ret = make_events(s);
 	if (ret == 0)
 		ret = open_store(s, &recovery, err);
 	if (ret == 0)

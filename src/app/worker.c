@@ -199,7 +199,9 @@ int worker_run(const struct worker_options *options)
 	struct worker w = { .options = options, .status = EXIT_SUCCESS };
 	struct fh_err err = { "" };
 	process_prepare();
-	int ret = make_events(&w);
+	int ret = pool_check_paths(&options->pool, &err);
+	if (ret == 0)
+		ret = make_events(&w);
 	if (ret == 0)
 		ret = dial(&w, &err);
 	if (ret == 0)

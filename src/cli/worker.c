@@ -38,9 +38,9 @@ static void add_labels(struct table *t, const json_t *worker)
 
 void worker_head(struct table *t)
 {
-	static const char *const names[WORKER_COLUMNS] = {
-		"ID", "HOST", "MODE", "STATE", "RUNTIME", "SLOTS", "IN FLIGHT", "LABELS"
-	};
+	static const char *const names[WORKER_COLUMNS] = { "ID",	"HOST",	   "MODE",
+							   "STATE",	"RUNTIME", "SLOTS",
+							   "IN FLIGHT", "KEY",	   "LABELS" };
 	for (size_t i = 0; i < WORKER_COLUMNS; i++)
 		table_add(t, names[i]);
 }
@@ -55,6 +55,7 @@ void worker_row(struct table *t, const json_t *worker)
 	table_printf(t, "%lld/%lld", worker_number(worker, "slots_busy"),
 		     worker_number(worker, "slots"));
 	table_printf(t, "%lld", worker_number(worker, "in_flight"));
+	table_add(t, worker_text(worker, "key_name"));
 	add_labels(t, worker);
 }
 
@@ -69,6 +70,7 @@ void worker_lines(struct table *t, const json_t *worker)
 	long long cores = worker_number(worker, "cores"), mem = worker_number(worker, "mem_bytes");
 	line(t, "id", worker_text(worker, "id"));
 	line(t, "host", worker_text(worker, "host"));
+	line(t, "key", worker_text(worker, "key_name"));
 	line(t, "mode", worker_text(worker, "mode"));
 	line(t, "state", worker_text(worker, "state"));
 	line(t, "runtime", worker_text(worker, "runtime"));

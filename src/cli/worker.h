@@ -6,7 +6,7 @@
 
 struct table;
 
-enum { WORKER_COLUMNS = 8 };
+enum { WORKER_COLUMNS = 9 };
 
 /* The names of the columns, and a row of them. */
 void worker_head(struct table *t);

@@ -29,6 +29,7 @@ static void describe(struct dispatch *d, const struct session *s, struct call_wo
 	*ret_worker = (struct call_worker){
 		.id = h->instance,
 		.host = h->host,
+		.key_name = s->key_name[0] ? s->key_name : NULL,
 		.mode = mode_of(s),
 		.state = state_of(d, s),
 		.runtime = h->runtime,

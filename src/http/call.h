@@ -222,6 +222,7 @@ enum call_worker_state { CALL_WORKER_ONLINE, CALL_WORKER_DRAINING, CALL_WORKER_L
 struct call_worker {
 	struct fh_id id;  /* its instance: new at each of its starts, kept when it connects anew */
 	const char *host; /* NULL: not known */
+	const char *key_name; /* of the key with which it came; NULL: none */
 	enum call_worker_mode mode;
 	enum call_worker_state state;
 	const char *runtime;  /* "cp311" */

@@ -58,6 +58,8 @@ static void render_worker(struct text *t, const struct call_worker *w)
 	fh_id_format(w->id, id);
 	text_printf(t, "{\"id\":\"%s\",\"host\":", id);
 	text_json_str(t, w->host);
+	text_str(t, ",\"key_name\":");
+	text_json_str(t, w->key_name);
 	text_printf(t, ",\"mode\":\"%s\",\"state\":\"%s\",\"runtime\":", mode_name(w->mode),
 		    state_name(w->state));
 	text_json_str(t, w->runtime);
@@ -83,6 +85,7 @@ static uint64_t list_size(const struct call_list_workers *c)
 	for (uint32_t i = 0; i < c->ret_count; i++) {
 		const struct call_worker *w = &c->ret_workers[i];
 		size += MEMBERS + (w->host ? strlen(w->host) : 0);
+		size += w->key_name ? strlen(w->key_name) : 0;
 		size += w->labels ? 4 * strlen(w->labels) : 0; /* quoted, each name and value */
 	}
 	return size;

@@ -85,6 +85,7 @@ def test_workers_are_listed_and_shown(make_server: ServerMaker) -> None:
     lines = dict(line.split(None, 1) for line in
                  cli.good("workers", "show", known["id"]).splitlines())
     assert (lines["id"], lines["mode"], lines["slots"]) == (known["id"], "local", "3, 0 busy")
+    assert (lines["key"], known["key_name"]) == ("-", None)
     assert cli.json("workers", "show", known["id"])["slots"] == 3
 
 

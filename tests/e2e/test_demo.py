@@ -22,6 +22,11 @@ pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="script/test e2e mak
 Started = Tuple["subprocess.Popen[str]", str]
 
 
+def hear_interrupts() -> None:
+    """A background job of a shell is started with them ignored, and so is what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder: Path, *args: str) -> Started:
     """A demo of 16 tasks, and the mark in the environment of all that it starts."""
     mark = f"FARHAND_E2E_MARK={uuid.uuid4().hex}"
@@ -31,7 +36,7 @@ def start(folder: Path, *args: str) -> Started:
                "--tasks", "16", *args]
     return subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env=env), mark
+                            env=env, preexec_fn=hear_interrupts), mark
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Callable, Iterator, List, Tuple
 
@@ -16,7 +17,7 @@ import pytest
 import workload
 from conftest import ServerMaker
 from harness import (
-    BROKEN, PYTHONS, Client, Server, StartFailed, run_farhand, wait_until,
+    BROKEN, PYTHONS, Client, Server, StartFailed, b64, run_farhand, wait_until,
 )
 
 
@@ -185,6 +186,23 @@ def test_a_python_that_cannot_be_used_is_refused(make_server: ServerMaker, tmp_p
               "false": "/bin/false", "no Python": "/bin/cat", "folder": str(tmp_path),
               "old": old_python(tmp_path), "not executable": str(plain)}[which]
     expect_refusal(make_server(python=python, start=False), python)
+
+
+@pytest.mark.parametrize("path, why", [("/no/such/folder", "there is no such folder"),
+                                       ("/dev/null", "it is neither a folder nor a file"),
+                                       ("/dev/null/x", "Not a directory")])
+def test_an_import_path_that_cannot_be_used_is_refused(make_server: ServerMaker, path: str,
+                                                       why: str) -> None:
+    expect_refusal(make_server("--path", path, start=False), f"--path: '{path}': {why}")
+
+
+def test_functions_may_be_imported_from_a_zip_file(make_server: ServerMaker,
+                                                   tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "functions.zip", "w") as archive:
+        archive.writestr("zipped_functions.py", "def double(n):\n    return 2 * n\n")
+    client = make_server("--path", str(tmp_path / "functions.zip"), slots=1).client
+    double = client.register(b64(b"\x80\x02czipped_functions\ndouble\n."), name="double")
+    assert client.run(double, 21) == 42
 
 
 def test_a_python_that_never_answers_can_be_interrupted(make_server: ServerMaker,

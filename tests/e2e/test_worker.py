@@ -118,6 +118,7 @@ def test_a_dispatcher_that_is_silent_is_left(server: Server, worker: Worker,
     (("--frob", "127.0.0.1:1"), "--frob"),
     (("--python", "/nowhere/python3", "127.0.0.1:1"), "/nowhere/python3"),
     (("--python", "/bin/true", "127.0.0.1:1"), "/bin/true"),
+    (("--path", "/nowhere/functions", "127.0.0.1:1"), "/nowhere/functions"),
 ])
 def test_what_cannot_start_says_why_in_one_line(args: List[str], said: str) -> None:
     done = run_farhand("worker", *args)

@@ -35,6 +35,7 @@ def test_a_worker_joins_with_what_was_printed(make_server: ServerMaker, make_wor
     function_id = server.client.register(workload.add)
     assert server.client.run(function_id, 2, 3) == 5
     assert "with the key lab7" in server.log
+    assert [member["key_name"] for member in online(server)] == ["lab7"]
     # No secret was printed, logged or given as an argument.
     for secret in secrets_of(server.folder, tmp_path / "lab7.key"):
         for program in (server, worker):

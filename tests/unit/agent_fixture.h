@@ -31,7 +31,8 @@ struct pool {
 	unsigned got[WIRE_TYPE_END]; /* messages by type */
 	struct wire_hello hello;
 	uint64_t granted, assigns;
-	uint32_t silence_ms; /* that WELCOME allows */
+	uint32_t silence_ms;	 /* that WELCOME allows */
+	int64_t now_us, tick_us; /* of pool_now(): goes on by so much at each look */
 	bool lost;
 	bool acknowledges;
 	unsigned welcomed, drained, refused, log_lines;
@@ -136,6 +137,12 @@ static inline void pool_impatient(evutil_socket_t fd, short what, void *ctx)
 	fail_msg("what the test waits for did not happen");
 }
 
+static inline int64_t pool_now(void *ctx)
+{
+	struct pool *p = ctx;
+	return p->now_us += p->tick_us;
+}
+
 static inline void pool_log(void *ctx, const char *line)
 {
 	struct pool *p = ctx;
@@ -204,16 +211,25 @@ static inline void pool_open(struct pool *p, struct agent_config *config)
 	p->acknowledges = true;
 }
 
-static inline void pool_start(struct pool *p, unsigned slots, const char *python)
+static inline void pool_start_ticking(struct pool *p, unsigned slots, const char *python,
+				      int64_t tick_us)
 {
 	struct fh_err err = { "" };
-	*p = (struct pool){ .base = event_base_new() };
+	*p = (struct pool){ .base = event_base_new(), .tick_us = tick_us };
 	assert_non_null(p->base);
 	struct agent_config config = pool_config(p, slots);
 	config.python = python;
+	if (tick_us)
+		config.now_us = pool_now;
 	pool_open(p, &config);
 	if (agent_new(&config, &p->agent, &err))
 		fail_msg("%s", err.text);
+}
+
+/* On the machine's clock. */
+static inline void pool_start(struct pool *p, unsigned slots, const char *python)
+{
+	pool_start_ticking(p, slots, python, 0);
 }
 
 static inline void pool_stop(struct pool *p)

@@ -251,6 +251,7 @@ static void fill_records(struct fixture *f)
 	};
 	f->worker = (struct call_worker){ .id = parsed(WORKER_ID),
 					  .host = "lab7",
+					  .key_name = "anna",
 					  .mode = CALL_WORKER_PUSH,
 					  .runtime = "cp311",
 					  .slots = 8,

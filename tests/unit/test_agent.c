@@ -350,11 +350,13 @@ static void a_refusal_is_told_once_in_one_line(void **state)
 	pool_stop(&p);
 }
 
+/* Silence is time in which the agent looked and nothing came, so its time passes by its looks: a
+ * machine that is busy elsewhere makes none of it. */
 static void a_silent_dispatcher_s_connection_is_given_up(void **state)
 {
 	(void)state;
 	struct pool p;
-	pool_start(&p, 1, "python3");
+	pool_start_ticking(&p, 1, "python3", 5000);
 	p.functions[1] = blob_copy("function", 8);
 	p.silence_ms = 100;
 	runner_model_ready(runner_model());

@@ -269,19 +269,19 @@ static void nothing_moves_the_cursor(void **state)
 static void workers_are_listed(void **state)
 {
 	struct fixture *f = *state;
-	expect(f, "workers ls", 0, "ID  HOST  MODE  STATE  RUNTIME  SLOTS  IN FLIGHT  LABELS\n",
+	expect(f, "workers ls", 0, "ID  HOST  MODE  STATE  RUNTIME  SLOTS  IN FLIGHT  KEY  LABELS\n",
 	       "no worker is connected\n");
 	expect(f, "workers ls -q", 0, NULL, NULL);
 	f->worker_count = 1;
 	expect(f, "workers ls", 0,
 	       "ID                                    HOST  MODE  STATE   RUNTIME  SLOTS  IN FLIGHT"
-	       "  LABELS\n" WORKER_ID
-	       "  lab7  push  online  cp311    2/8    3          gpu=1,site=lab\n",
+	       "  KEY   LABELS\n" WORKER_ID
+	       "  lab7  push  online  cp311    2/8    3          anna  gpu=1,site=lab\n",
 	       NULL);
 	expect(f, "workers ls -q", 0, WORKER_ID "\n", NULL);
 	f->worker = (struct call_worker){ .id = f->worker.id, .slots = 1 };
 	expect(f, "workers ls", 0,
-	       WORKER_ID "  -     local  online  -        0/1    0          -\n", NULL);
+	       WORKER_ID "  -     local  online  -        0/1    0          -    -\n", NULL);
 }
 
 static void look_for_page(struct fixture *f, struct call *call)
@@ -324,6 +324,7 @@ static void a_worker_is_shown(void **state)
 	expect(f, "workers show " WORKER_ID, 0,
 	       "id         " WORKER_ID "\n"
 	       "host       lab7\n"
+	       "key        anna\n"
 	       "mode       push\n"
 	       "state      online\n"
 	       "runtime    cp311\n"
@@ -340,6 +341,7 @@ static void a_worker_is_shown(void **state)
 	expect(f, "workers show -o json " WORKER_ID, 0,
 	       "{\"id\":\"" WORKER_ID "\",\"host\":\"lab7\"", NULL);
 	f->worker = (struct call_worker){ .id = f->worker.id };
+	expect(f, "workers show " WORKER_ID, 0, "host       -\nkey        -\n", NULL);
 	expect(f, "workers show " WORKER_ID, 0, "cores      -\nmemory     -\nlabels     -\n", NULL);
 }
 
@@ -599,7 +601,7 @@ static void without_memory_it_fails(void **state)
 	static const char answer[] = "HTTP/1.0 200 O\r\n\r\n{\"items\":[{\"id\":\"a\"}]}";
 	int failed = 0, done = 0;
 	(void)state;
-	for (unsigned after = 1; after < 40; after++) {
+	for (unsigned after = 1; after < 60; after++) {
 		int listener = stub_listen();
 		struct session s = { .exit = -1 };
 		fh_mem_fail_after(after);

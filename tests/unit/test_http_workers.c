@@ -23,7 +23,8 @@ static void a_worker(void **state)
 	struct fixture *f = *state;
 	f->look = look_at_id;
 	expect_body(get(f, ONE, ""), 200,
-		    "{\"id\":\"" WORKER_ID "\",\"host\":\"lab7\",\"mode\":\"push\","
+		    "{\"id\":\"" WORKER_ID "\",\"host\":\"lab7\","
+		    "\"key_name\":\"anna\",\"mode\":\"push\","
 		    "\"state\":\"online\",\"runtime\":\"cp311\",\"slots\":8,\"slots_busy\":2,"
 		    "\"in_flight\":3,\"cores\":16,\"mem_bytes\":68719476736,"
 		    "\"labels\":{\"gpu\":\"1\",\"site\":\"lab\"},"
@@ -40,7 +41,7 @@ static void what_is_not_known_is_null(void **state)
 	struct response r = get(f, ONE, "");
 	json_t *body = parse(&r);
 	assert_string_equal(at(body, "mode"), "local");
-	static const char *const names[] = { "host",	  "runtime",	  "cores",
+	static const char *const names[] = { "host",	  "key_name",	  "runtime", "cores",
 					     "mem_bytes", "connected_at", "heard_at" };
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		assert_string_equal(at(body, names[i]), "null");
