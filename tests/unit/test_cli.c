@@ -269,7 +269,8 @@ static void nothing_moves_the_cursor(void **state)
 static void workers_are_listed(void **state)
 {
 	struct fixture *f = *state;
-	expect(f, "workers ls", 0, "ID  HOST  MODE  STATE  RUNTIME  SLOTS  IN FLIGHT  KEY  LABELS\n",
+	expect(f, "workers ls", 0,
+	       "ID  HOST  MODE  STATE  RUNTIME  SLOTS  IN FLIGHT  KEY  LABELS\n",
 	       "no worker is connected\n");
 	expect(f, "workers ls -q", 0, NULL, NULL);
 	f->worker_count = 1;
