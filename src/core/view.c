@@ -68,6 +68,16 @@ uint32_t core_lane_waiting(const struct core *c, uint32_t account, uint32_t clas
 	return 0;
 }
 
+bool core_class_is_idle(const struct core *c, uint32_t class_ix)
+{
+	for (uint32_t i = 0; i < c->lane_count; i++) {
+		const struct lane *l = &c->lanes[i];
+		if (l->class_ix == class_ix && (l->live > 0 || l->claiming))
+			return false;
+	}
+	return true;
+}
+
 int64_t core_hold_until_us(const struct core *c)
 {
 	return c->hold_until_us;
