@@ -1,5 +1,6 @@
 /* What others may see of the core's state beside its actions. Nothing here changes any of it. */
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/core.h"
 #include "core/state.h"
 
@@ -72,7 +73,8 @@ bool core_class_is_idle(const struct core *c, uint32_t class_ix)
 {
 	for (uint32_t i = 0; i < c->lane_count; i++) {
 		const struct lane *l = &c->lanes[i];
-		if (l->class_ix == class_ix && (l->live > 0 || l->claiming))
+		bool live = l->live > 0 && !PLANTED(CLASS_TAKEN_IN_USE);
+		if (l->class_ix == class_ix && (live || l->claiming))
 			return false;
 	}
 	return true;

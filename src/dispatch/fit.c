@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/needs_advice.h"
+#include "base/plant.h"
 #include "dispatch/dispatch_priv.h"
 
 struct needs_offer fit_offer(const struct session *s)
@@ -72,7 +73,8 @@ static bool take_idle(struct dispatch *d, uint32_t *ret_class_ix)
 {
 	for (uint32_t n = 1, i = d->class_last; n < d->class_count; n++) {
 		i = i + 1 < d->class_count ? i + 1 : 1;
-		if (d->classes_named >> i & 1 || !core_class_is_idle(d->core, i))
+		bool named = d->classes_named >> i & 1 && !PLANTED(CLASS_TAKEN_TWICE);
+		if (named || !core_class_is_idle(d->core, i))
 			continue;
 		*ret_class_ix = i;
 		return true;
