@@ -27,6 +27,8 @@
 	X(ADOPTED_EXPIRES)            \
 	X(HOLD_NEVER_OVER)            \
 	X(HOLD_IGNORED)               \
+	X(CLASS_TAKEN_IN_USE)         \
+	X(CLASS_TAKEN_TWICE)          \
 	X(WORKER_FORGOTTEN_AWAY)      \
 	X(HELD_BY_ANYBODY)            \
 	X(MISSING_KEPT_AT_RESUME)     \

@@ -82,9 +82,18 @@ static bool has_lanes(struct core *c, const struct core_ev_submitted *ev)
 	return true;
 }
 
+/* Of tasks that were accepted, so it is there. */
+static struct lane *known_lane(struct core *c, uint32_t account, uint32_t class_ix)
+{
+	struct lane *l = lane_get(c, account, class_ix);
+	FH_ASSERT(l != NULL);
+	return l;
+}
+
 static void place(struct core *c, struct core_spec *spec)
 {
-	struct lane *l = lane_get(c, spec->account, spec->class_ix);
+	struct lane *l = known_lane(c, spec->account, spec->class_ix);
+	lane_grow(c, l, 1);
 	spec->ref = CORE_NO_REF;
 	if (spec->not_before_us > c->now_us)
 		return;
@@ -142,6 +151,8 @@ void admit_stored(struct core *c, const struct core_ev_stored *ev)
 		}
 	}
 	if (!ev->ok) {
+		for (uint32_t i = 0; i < ev->count; i++)
+			lane_shrink(c, known_lane(c, ev->specs[i].account, ev->specs[i].class_ix));
 		shrink(c, ev->count, bytes_of(ev->specs, ev->count));
 	} else if (!PLANTED(REPLY_BEFORE_STORED)) {
 		reply(c, ev->request);
@@ -150,8 +161,7 @@ void admit_stored(struct core *c, const struct core_ev_stored *ev)
 
 void admit_claimed(struct core *c, const struct core_ev_claimed *ev)
 {
-	struct lane *l = lane_get(c, ev->account, ev->class_ix);
-	FH_ASSERT(l != NULL);
+	struct lane *l = known_lane(c, ev->account, ev->class_ix);
 	FH_ASSERT_CMP(ev->count, <=, l->promised);
 	lane_claim_done(c, l, ev->more, ev->more_priority);
 	deadline_due_known(c, ev->next_due_us);
@@ -167,7 +177,13 @@ void admit_claimed(struct core *c, const struct core_ev_claimed *ev)
 
 void admit_dropped(struct core *c, const struct core_ev_dropped *ev)
 {
-	admit_ended(c, ev->count, ev->bytes);
+	uint64_t bytes = 0;
+	for (uint32_t i = 0; i < ev->count; i++) {
+		const struct core_dropped *t = &ev->tasks[i];
+		lane_shrink(c, known_lane(c, t->account, t->class_ix));
+		bytes += t->bytes;
+	}
+	admit_ended(c, ev->count, bytes);
 	if (ev->expiry)
 		deadline_expiry_known(c, ev->next_expiry_us, ev->count > 0);
 }

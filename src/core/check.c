@@ -137,7 +137,7 @@ static void check_list(const struct core *c, const struct lane *l, const struct 
 static void check_lane(const struct core *c, const struct lane *l)
 {
 	const struct queue *q = &l->queue;
-	uint32_t count = 0, reserved = 0;
+	uint32_t count = 0, reserved = 0, used = 0;
 	uint64_t bytes = 0, reserved_bytes = 0;
 	check_list(c, l, &q->pinned, &count, &bytes);
 	for (unsigned i = 0; i < QUEUE_PRIORITIES; i++) {
@@ -149,7 +149,10 @@ static void check_lane(const struct core *c, const struct lane *l)
 	FH_ASSERT_CMP(bytes, ==, q->bytes);
 	for (uint32_t i = 0; i < c->tasks_touched; i++) {
 		const struct task *t = &c->tasks[i];
-		if (t->phase != PHASE_RESERVED || t->lane != lane_index(c, l))
+		if (t->phase == PHASE_FREE || t->lane != lane_index(c, l))
+			continue;
+		used++;
+		if (t->phase != PHASE_RESERVED)
 			continue;
 		reserved++;
 		reserved_bytes += t->bytes;
@@ -161,16 +164,23 @@ static void check_lane(const struct core *c, const struct lane *l)
 	FH_ASSERT_CMP(l->deficit, <, 2 * c->limits.ahead_per_slot);
 	FH_ASSERT(l->claiming || (l->promised == 0 && !l->grown));
 	FH_ASSERT(!l->claiming || l->backlog);
+	FH_ASSERT_CMP(l->live, >=, used);
+	FH_ASSERT(l->live > 0 || l->backlog == l->claiming);
 }
 
 static void check_lanes(const struct core *c)
 {
-	uint32_t turns = 0, waiting = 0, promised = 0;
+	uint32_t turns = 0, waiting = 0, promised = 0, lanes_live = 0;
+	uint64_t live = 0;
 	for (uint32_t i = 0; i < c->lane_count; i++) {
 		check_lane(c, &c->lanes[i]);
 		waiting += c->lanes[i].queue.count;
 		promised += c->lanes[i].promised;
+		live += c->lanes[i].live;
+		lanes_live += c->lanes[i].live > 0;
 	}
+	FH_ASSERT_CMP(live, ==, c->live);
+	FH_ASSERT_CMP(lanes_live, ==, c->lanes_live);
 	list_for_each (link, &c->turns)
 		turns++;
 	FH_ASSERT_CMP(turns, ==, c->turn_count);

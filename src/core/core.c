@@ -75,12 +75,14 @@ void core_free(struct core **c)
 	fh_free(gone);
 }
 
-int core_recover_lane(struct core *c, uint32_t account, uint32_t class_ix, int32_t top_priority)
+int core_recover_lane(struct core *c, uint32_t account, uint32_t class_ix, uint64_t live,
+		      int32_t top_priority)
 {
 	FH_ASSERT(!c->stepped);
 	struct lane *l = lane_get(c, account, class_ix);
 	if (!l)
 		return FH_ELIMIT;
+	lane_grow(c, l, live);
 	lane_backlog_grew(l, top_priority);
 	return 0;
 }

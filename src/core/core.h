@@ -33,8 +33,9 @@ int core_new(const struct core_limits *limits, const struct core_start *start,
 	     struct core **ret_core) FH_MUST_USE;
 void core_free(struct core **c);
 
-/* A lane that has tasks in the store at the start. Before the first step. FH_ELIMIT: lanes_max. */
-int core_recover_lane(struct core *c, uint32_t account, uint32_t class_ix,
+/* A lane that has so many tasks (> 0) in the store at the start, which core_start.live counts, too.
+ * Before the first step. FH_ELIMIT: lanes_max. */
+int core_recover_lane(struct core *c, uint32_t account, uint32_t class_ix, uint64_t live,
 		      int32_t top_priority) FH_MUST_USE;
 
 /* One step. `now_us` never goes back. `out` is cleared first. Of the event only what says so is
@@ -81,6 +82,10 @@ bool core_find_wait(const struct core *c, struct fh_id id, struct core_wait_view
 
 /* Tasks of a lane that wait in the window. */
 uint32_t core_lane_waiting(const struct core *c, uint32_t account, uint32_t class_ix);
+
+/* Nothing knows of this class: no task of it is live, and no claim of one on its way. From then on
+ * its number may mean another one. */
+bool core_class_is_idle(const struct core *c, uint32_t class_ix);
 
 /* Until then nothing is handed out, see core_start; 0: it is. */
 int64_t core_hold_until_us(const struct core *c);

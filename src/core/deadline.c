@@ -69,7 +69,8 @@ void deadline_expiry_at(struct core *c, int64_t expires_us)
 static void lanes_may_have_grown(struct core *c)
 {
 	for (uint32_t i = 0; i < c->lane_count; i++)
-		lane_backlog_grew(&c->lanes[i], PRIORITY_MAX);
+		if (c->lanes[i].live > 0)
+			lane_backlog_grew(&c->lanes[i], PRIORITY_MAX);
 }
 
 /* A claim moves what is due into its lanes, whichever lane was claimed, and tells only of what is
@@ -134,8 +135,7 @@ void deadline_run(struct core *c)
 		/* Which lanes have got tasks, only a claim can tell; it also tells what is due
 		 * next. */
 		c->next_due_us = 0;
-		for (uint32_t i = 0; i < c->lane_count; i++)
-			lane_backlog_grew(&c->lanes[i], PRIORITY_MAX);
+		lanes_may_have_grown(c);
 	}
 	if (asks_for_expired(c) && c->next_expiry_us <= c->now_us && action_room(c)) {
 		c->expiring = true;

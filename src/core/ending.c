@@ -95,6 +95,7 @@ void ending_final_stored(struct core *c, uint32_t ref)
 	action_add_task(c, CORE_DO_WAKE, t);
 	action_add_task(c, CORE_DO_RELEASE, t);
 	admit_ended(c, 1, t->bytes);
+	lane_shrink(c, lane_of(c, t));
 	task_move(c, t, PHASE_FREE);
 }
 

@@ -168,8 +168,14 @@ struct core_ev_cancel {
 	bool spare_running;
 };
 
+struct core_dropped {
+	uint32_t account, class_ix; /* of its lane */
+	uint64_t bytes;		    /* of payload */
+};
+
 struct core_ev_dropped {
-	uint64_t count, bytes;
+	const struct core_dropped *tasks;
+	uint32_t count;
 	int64_t next_expiry_us; /* valid if `expiry`: of what is left in the store; 0: none */
 	bool expiry;		/* answers EXPIRE_BACKLOG */
 };

@@ -45,6 +45,7 @@ static uint64_t mix_lane(uint64_t hash, const struct core *c, const struct lane 
 		if (!list_empty(&l->queue.by_priority[i]))
 			hash = mix_list(mix(hash, i), c, &l->queue.by_priority[i]);
 	hash = mix(hash, (uint64_t)l->account << 32 | l->class_ix);
+	hash = mix(hash, l->live);
 	hash = mix(hash, (uint64_t)l->deficit << 32 | l->reserved);
 	hash = mix(hash, (uint64_t)l->burst.session << 32 | l->burst.serial);
 	hash = mix(hash, (uint64_t)l->burst.left << 32 | l->burst.left_us);

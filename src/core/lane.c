@@ -19,8 +19,8 @@ enum { LANES_LEAST = 8 }; /* for which there is room from the beginning */
 static void share_window(struct core *c)
 {
 	uint32_t lanes = c->limits.lanes_max < LANES_LEAST ? c->limits.lanes_max : LANES_LEAST;
-	if (c->lane_count > lanes)
-		lanes = c->lane_count;
+	if (c->lanes_live > lanes)
+		lanes = c->lanes_live;
 	uint32_t share = c->limits.window_max / lanes;
 	uint32_t limit = c->limits.lane_max < share ? c->limits.lane_max : share;
 	c->lane_limit = limit > 0 ? limit : 1;
@@ -38,7 +38,6 @@ struct lane *lane_get(struct core *c, uint32_t account, uint32_t class_ix)
 	*l = (struct lane){ .account = account, .class_ix = class_ix };
 	queue_init(&l->queue);
 	list_init(&l->turn);
-	share_window(c);
 	return l;
 }
 
@@ -51,6 +50,26 @@ struct lane *lane_of(struct core *c, const struct task *t)
 {
 	FH_ASSERT_CMP(t->lane, <, c->lane_count);
 	return &c->lanes[t->lane];
+}
+
+void lane_grow(struct core *c, struct lane *l, uint64_t count)
+{
+	if (l->live == 0 && count > 0) {
+		c->lanes_live++;
+		share_window(c);
+	}
+	l->live += count;
+}
+
+/* A claim that is on its way will find nothing. */
+void lane_shrink(struct core *c, struct lane *l)
+{
+	FH_ASSERT_CMP(l->live, >, 0);
+	if (--l->live > 0)
+		return;
+	c->lanes_live--;
+	share_window(c);
+	l->backlog = l->claiming;
 }
 
 void lane_reserve(struct core *c, struct task *t)
@@ -94,6 +113,7 @@ void lane_leave(struct core *c, struct task *t)
 
 void lane_backlog_grew(struct lane *l, int32_t priority)
 {
+	FH_ASSERT_CMP(l->live, >, 0);
 	if (!l->backlog || priority > l->backlog_top)
 		l->backlog_top = priority;
 	l->backlog = true;
@@ -110,7 +130,7 @@ void lane_claim_done(struct core *c, struct lane *l, bool more, int32_t more_pri
 	l->claiming = false;
 	c->promised -= l->promised;
 	l->promised = 0;
-	l->backlog = more || l->grown;
+	l->backlog = l->live > 0 && (more || l->grown);
 	l->backlog_top = more ? more_priority : PRIORITY_MIN;
 	if (l->grown && l->grown_top > l->backlog_top)
 		l->backlog_top = l->grown_top;

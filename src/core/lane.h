@@ -30,6 +30,7 @@ struct burst {
 
 struct lane {
 	uint32_t account, class_ix;
+	uint64_t live; /* its tasks that are accepted and not final, wherever they are */
 	struct queue queue;
 	struct list turn; /* in core.turns while the queue holds something */
 	uint32_t deficit; /* see policy_fair.c */
@@ -54,6 +55,11 @@ struct lane *lane_get(struct core *c, uint32_t account, uint32_t class_ix);
 /* The lane's number; and back. */
 uint32_t lane_index(const struct core *c, const struct lane *l);
 struct lane *lane_of(struct core *c, const struct task *t);
+
+/* So many more of its tasks are live; one is not any more. A lane without live tasks has no backlog
+ * and no share of the window. */
+void lane_grow(struct core *c, struct lane *l, uint64_t count);
+void lane_shrink(struct core *c, struct lane *l);
 
 /* For task_move(). */
 void lane_reserve(struct core *c, struct task *t);

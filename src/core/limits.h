@@ -9,7 +9,7 @@ struct core_limits {
 	uint32_t window_max;	 /* tasks in memory, leased ones included */
 	uint32_t lane_max;	 /* waiting tasks of one lane (account, class) in the window */
 	uint64_t lane_bytes_max; /* their payload bytes; one task is always let in */
-	uint32_t lanes_max;
+	uint32_t lanes_max;	 /* (account, class), with live tasks or without */
 	uint32_t sessions_max;
 	uint32_t functions_max;	 /* handles of functions whose run time is estimated */
 	uint64_t live_max;	 /* tasks accepted and not final, wherever they are */

@@ -40,10 +40,10 @@ struct core {
 
 	/* lane.c */
 	struct lane *lanes;
-	uint32_t lane_count;
-	uint32_t promised;  /* places of all claims and adoptions on their way */
-	uint32_t adoptions; /* ... of adoptions */
-	struct list turns;  /* lanes with waiting tasks, next one first (policy_fair.c) */
+	uint32_t lane_count, lanes_live; /* ... of those: with live tasks */
+	uint32_t promised;		 /* places of all claims and adoptions on their way */
+	uint32_t adoptions;		 /* ... of adoptions */
+	struct list turns; /* lanes with waiting tasks, next one first (policy_fair.c) */
 	uint32_t turn_count;
 
 	/* alone.c: those that no worker is kept for yet, and those that one is kept for */

@@ -1,5 +1,6 @@
 /* What others may see of the core's state beside its actions. Nothing here changes any of it. */
 #include "base/assert.h"
+#include "base/plant.h"
 #include "core/core.h"
 #include "core/state.h"
 
@@ -66,6 +67,17 @@ uint32_t core_lane_waiting(const struct core *c, uint32_t account, uint32_t clas
 		if (c->lanes[i].account == account && c->lanes[i].class_ix == class_ix)
 			return c->lanes[i].queue.count;
 	return 0;
+}
+
+bool core_class_is_idle(const struct core *c, uint32_t class_ix)
+{
+	for (uint32_t i = 0; i < c->lane_count; i++) {
+		const struct lane *l = &c->lanes[i];
+		bool live = l->live > 0 && !PLANTED(CLASS_TAKEN_IN_USE);
+		if (l->class_ix == class_ix && (live || l->claiming))
+			return false;
+	}
+	return true;
 }
 
 int64_t core_hold_until_us(const struct core *c)

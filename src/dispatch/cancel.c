@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
+#include "dispatch/fit.h"
 
 struct cancel_op {
 	struct store_cancel cancel;
@@ -33,10 +34,11 @@ static void cancel_stored(struct store_op *op)
 		cancel_call(d, c);
 	} else {
 		if (op->ret == 0) {
-			struct core_event ev = {
-				.kind = CORE_EV_DROPPED,
-				.dropped = { .count = 1, .bytes = o->cancel.ret_payload_size },
-			};
+			struct core_dropped dropped =
+				fit_dropped(d, o->cancel.ret_account, o->cancel.ret_class_key,
+					    o->cancel.ret_payload_size);
+			struct core_event ev = { .kind = CORE_EV_DROPPED,
+						 .dropped = { .tasks = &dropped, .count = 1 } };
 			dispatch_step(d, &ev);
 			finish_outside(d, c->task, o->cancel.ret_group, o->cancel.ret_finish_seq);
 		}

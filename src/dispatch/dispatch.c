@@ -376,7 +376,7 @@ static int recover(struct dispatch *d, const struct store_recovery *r)
 		uint32_t class_ix;
 		int ret = fit_class(d, lane->class_key, &class_ix);
 		if (!ret)
-			ret = core_recover_lane(d->core, lane->account, class_ix,
+			ret = core_recover_lane(d->core, lane->account, class_ix, lane->live,
 						lane->top_priority);
 		if (ret)
 			return ret;

@@ -185,7 +185,8 @@ struct dispatch {
 	struct list cancel_later; /* calls to ask again (call.link) */
 
 	char class_keys[CORE_CLASSES_MAX][STORE_CLASS_KEY_SIZE]; /* the first is "", always */
-	uint32_t class_count;
+	uint32_t class_count, class_last;			 /* the one that was made last */
+	uint64_t classes_named; /* by the submission in hand, whose tasks are not live yet */
 	int64_t next_upkeep_us, upkeep_us; /* the next and the last one */
 	/* Wall clock less monotonic: as compared last; as the purge takes it. */
 	int64_t wall_offset_ms, purge_offset_ms;

@@ -1,6 +1,6 @@
 /* Happy path: a task without needs, of a function without, is of the class ""; it costs a few
  * comparisons. Failure modes: a text that is not ours (another version wrote it) fits nobody, and
- * waits; more classes than a mask has bits are refused. */
+ * waits; more classes in use than there may be are refused. */
 #include "dispatch/fit.h"
 
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "base/needs_advice.h"
+#include "base/plant.h"
 #include "dispatch/dispatch_priv.h"
 
 struct needs_offer fit_offer(const struct session *s)
@@ -50,27 +51,83 @@ static void match_all(struct dispatch *d, uint32_t class_ix)
 {
 	for (uint32_t i = 0; i < d->sessions_touched; i++) {
 		struct session *s = &d->sessions[i];
-		if (!s->open || !fits(s, d->class_keys[class_ix]))
+		uint64_t bit = UINT64_C(1) << class_ix;
+		if (!s->open || !!(s->classes & bit) == fits(s, d->class_keys[class_ix]))
 			continue;
-		s->classes |= UINT64_C(1) << class_ix;
+		s->classes ^= bit;
 		struct core_event ev = { .kind = CORE_EV_SESSION_CLASSES,
 					 .classes = { .session = i, .classes = s->classes } };
 		dispatch_step(d, &ev);
 	}
 }
 
+uint32_t fit_classes_max(const struct dispatch *d)
+{
+	uint32_t lanes = d->config.limits.lanes_max; /* there is one account */
+	return lanes < CORE_CLASSES_MAX ? lanes : CORE_CLASSES_MAX;
+}
+
+/* The next idle one behind the last that was made, so that no class is the one that always goes.
+ * Its mask bits and key may stay until then: nothing asks for them. */
+static bool take_idle(struct dispatch *d, uint32_t *ret_class_ix)
+{
+	for (uint32_t n = 1, i = d->class_last; n < d->class_count; n++) {
+		i = i + 1 < d->class_count ? i + 1 : 1;
+		bool named = d->classes_named >> i & 1 && !PLANTED(CLASS_TAKEN_TWICE);
+		if (named || !core_class_is_idle(d->core, i))
+			continue;
+		*ret_class_ix = i;
+		return true;
+	}
+	return false;
+}
+
 int fit_class(struct dispatch *d, const char *needs, uint32_t *ret_class_ix)
 {
+	uint32_t i;
 	if (fit_find_class(d, needs, ret_class_ix))
 		return 0;
-	if (d->class_count == CORE_CLASSES_MAX)
+	if (d->class_count < fit_classes_max(d))
+		i = d->class_count++;
+	else if (!take_idle(d, &i))
 		return FH_ELIMIT;
-	uint32_t i = d->class_count++;
+	d->class_last = i;
 	FH_ASSERT_CMP(strlen(needs), <, sizeof d->class_keys[i]);
 	memcpy(d->class_keys[i], needs, strlen(needs) + 1);
 	match_all(d, i);
 	*ret_class_ix = i;
 	return 0;
+}
+
+struct core_dropped fit_dropped(const struct dispatch *d, uint32_t account, const char *needs,
+				uint64_t bytes)
+{
+	struct core_dropped t = { .account = account, .bytes = bytes };
+	bool found = fit_find_class(d, needs, &t.class_ix);
+	FH_ASSERT(found);
+	return t;
+}
+
+void fit_settle(struct dispatch *d)
+{
+	d->classes_named = 0;
+}
+
+void fit_check(const struct dispatch *d)
+{
+	FH_ASSERT(d->class_count > 0 && d->class_count <= fit_classes_max(d));
+	FH_ASSERT_CMP(d->class_keys[0][0], ==, '\0');
+	FH_ASSERT_CMP(d->classes_named, ==, 0);
+	for (uint32_t i = 0; i < d->class_count; i++) {
+		uint32_t first;
+		FH_ASSERT(fit_find_class(d, d->class_keys[i], &first));
+		FH_ASSERT_CMP(first, ==, i);
+	}
+	for (uint32_t i = d->class_count; i < CORE_CLASSES_MAX; i++)
+		FH_ASSERT(core_class_is_idle(d->core, i));
+	for (uint32_t i = 0; i < d->sessions_touched; i++)
+		if (d->sessions[i].open)
+			FH_ASSERT_CMP(d->sessions[i].classes, ==, fit_classes(d, &d->sessions[i]));
 }
 
 /* ---- modules ---- */
@@ -203,8 +260,11 @@ int fit_task(struct dispatch *d, struct function *f, struct call_submit_item *it
 	if (ret)
 		return ret;
 	if (*text && !item->wait_for_worker && is_unfit(d, text))
-		return FH_EUNFIT; /* and makes no class: there are few, and they stay */
-	return fit_class(d, text, ret_class_ix);
+		return FH_EUNFIT; /* and makes no class: there are few */
+	ret = fit_class(d, text, ret_class_ix);
+	if (ret == 0)
+		d->classes_named |= UINT64_C(1) << *ret_class_ix;
+	return ret;
 }
 
 void fit_explain(const struct dispatch *d, const char *needs, struct call_unfit *ret_unfit)

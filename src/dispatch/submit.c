@@ -170,7 +170,7 @@ static void leave_out(struct submission *s, struct call_submit_item *item)
 	item->unfit = &u->why;
 }
 
-/* Specs and store items of what is accepted. FH_ELIMIT: too many classes; FH_ENOMEM. */
+/* Specs and store items of what is accepted. FH_ELIMIT: too many needs in use; FH_ENOMEM. */
 static int collect(struct submission *s)
 {
 	struct call_submit *c = s->call;
@@ -203,16 +203,17 @@ static int collect(struct submission *s)
 static void say_too_many_needs(struct submission *s)
 {
 	struct call *c = &s->call->call;
-	c->retry_after_s = 60;
+	c->retry_after_s = 5;
 	s->d->totals.rejected_total += s->call->count;
-	(void)fh_err_set(
-		&c->err, FH_ELIMIT,
-		"tasks with %d different needs were submitted since the server's start; use one "
-		"of these, or start it anew",
-		CORE_CLASSES_MAX - 1);
+	(void)fh_err_set(&c->err, FH_ELIMIT,
+			 "tasks with %u different needs are waiting or running, which is as many "
+			 "as may be at "
+			 "a time; try again when those with one of these needs are over",
+			 fit_classes_max(s->d) - 1);
 }
 
-static void admit(struct submission *s)
+/* Asks the core, or refuses what it need not be asked about. */
+static void propose(struct submission *s)
 {
 	struct call_submit *c = s->call;
 	if (c->single && c->items[0].ret) {
@@ -245,6 +246,13 @@ static void admit(struct submission *s)
 	struct core_event ev = { .kind = CORE_EV_SUBMITTED,
 				 .submitted = { s->request, s->specs, s->count } };
 	dispatch_step(s->d, &ev);
+}
+
+static void admit(struct submission *s)
+{
+	struct dispatch *d = s->d; /* the submission may be over then */
+	propose(s);
+	fit_settle(d);
 }
 
 /* Settles the functions of all items; waits in a function's list where one must be read first. */

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
+#include "dispatch/fit.h"
 
 enum {
 	EXPIRE_MAX = 1000, /* of one step: they share the store thread with everybody */
@@ -30,9 +31,11 @@ static void expired(struct store_op *op)
 	struct upkeep_op *o = (struct upkeep_op *)op;
 	struct dispatch *d = o->d;
 	const struct store_expire *x = &o->expire;
+	struct core_dropped *dropped = dispatch_alloc(x->ret_count, sizeof *dropped);
 	struct core_event ev = {
 		.kind = CORE_EV_DROPPED,
-		.dropped = { .count = x->ret_count,
+		.dropped = { .tasks = dropped,
+			     .count = x->ret_count,
 			     .expiry = true,
 			     .next_expiry_us =
 				     op->ret ? dispatch_now_us(d) + expire_again_us
@@ -42,8 +45,10 @@ static void expired(struct store_op *op)
 	if (op->ret)
 		dispatch_log(d, "tasks could not be expired: %s", fh_error_text(op->ret));
 	for (uint32_t i = 0; i < x->ret_count; i++)
-		ev.dropped.bytes += x->ret_expired[i].payload_size;
+		dropped[i] = fit_dropped(d, x->ret_expired[i].account, x->ret_expired[i].class_key,
+					 x->ret_expired[i].payload_size);
 	dispatch_step(d, &ev);
+	fh_free(dropped);
 	for (uint32_t i = 0; i < x->ret_count; i++)
 		finish_outside(d, x->ret_expired[i].task, x->ret_expired[i].group,
 			       x->ret_expired[i].finish_seq);

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "dispatch/dispatch_priv.h"
+#include "dispatch/fit.h"
 
 int window_init(struct dispatch *d)
 {
@@ -49,6 +50,7 @@ void dispatch_check(const struct dispatch *d)
 {
 	struct core_counts counts;
 	core_check(d->core);
+	fit_check(d);
 	core_counts(d->core, &counts);
 	uint32_t running = 0;
 	list_for_each (l, &d->running) {

@@ -96,6 +96,13 @@ int lanes_get(struct lanes *l, uint32_t account, const char *class_key, size_t s
 	return 0;
 }
 
+void lane_name(const struct lane *lane, uint32_t *ret_account,
+	       char ret_class_key[STORE_CLASS_KEY_SIZE])
+{
+	*ret_account = lane->account;
+	memcpy(ret_class_key, lane->class_key, sizeof lane->class_key);
+}
+
 void lanes_release(struct lanes *l)
 {
 	for (size_t i = 0; i < l->len; i++)

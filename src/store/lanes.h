@@ -30,6 +30,10 @@ struct lane *lanes_find(const struct lanes *l, uint32_t account, const char *cla
 int lanes_get(struct lanes *l, uint32_t account, const char *class_key, size_t size,
 	      struct lane **ret_lane) FH_MUST_USE;
 
+/* Copies its name out: account and class key. */
+void lane_name(const struct lane *lane, uint32_t *ret_account,
+	       char ret_class_key[STORE_CLASS_KEY_SIZE]);
+
 /* Frees the lanes; what a lane points at is its owner's to release before. */
 void lanes_release(struct lanes *l);
 

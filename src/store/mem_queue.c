@@ -152,6 +152,7 @@ int mem_cancel(struct mem *m, struct store_cancel *call)
 	mem_task_end(m, t, &result);
 	call->ret_state = TASK_CANCELLED;
 	call->ret_group = t->rec.group_id;
+	lane_name(&t->lane->lane, &call->ret_account, call->ret_class_key);
 	call->ret_finish_seq = t->rec.finish_seq;
 	call->ret_payload_size = t->rec.payload_size;
 	return 0;
@@ -171,6 +172,7 @@ static void expire(struct mem *m, struct mem_task *t, int64_t now_ms, struct sto
 		.finish_seq = t->rec.finish_seq,
 		.payload_size = t->rec.payload_size,
 	};
+	lane_name(&t->lane->lane, &ret->account, ret->class_key);
 }
 
 int mem_expire(struct mem *m, struct store_expire *call)

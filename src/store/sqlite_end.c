@@ -105,6 +105,7 @@ int db_cancel(struct db *db, struct store_cancel *call)
 		ret = db_group_ends_flush(db, &ends);
 	call->ret_state = TASK_CANCELLED;
 	call->ret_group = place.group;
+	lane_name(&place.lane->lane, &call->ret_account, call->ret_class_key);
 	call->ret_payload_size = place.payload_size;
 	return ret;
 }
@@ -145,6 +146,7 @@ static int expire(struct db *db, struct store_expired *e, int64_t now_ms,
 		.finished_ms = now_ms,
 	};
 	e->group = place.group;
+	lane_name(&place.lane->lane, &e->account, e->class_key);
 	e->payload_size = place.payload_size;
 	return db_end_task(db, &e->task, &place, &result, ends, &e->finish_seq);
 }

@@ -110,6 +110,7 @@ static uint64_t report_lanes(struct db *db, const struct found *found, struct st
 		struct store_lane *to = &r->lanes[r->lane_count++];
 		to->account = lane->lane.account;
 		memcpy(to->class_key, lane->lane.class_key, sizeof to->class_key);
+		to->live = lane->lane.live;
 		to->ready = f->ready;
 		to->top_priority = (int32_t)-f->top_rank;
 	}

@@ -222,6 +222,8 @@ struct store_cancel {
 	int64_t now_ms;
 	enum task_state ret_state;
 	struct fh_id ret_group;
+	uint32_t ret_account; /* with the class key: its lane */
+	char ret_class_key[STORE_CLASS_KEY_SIZE];
 	uint64_t ret_finish_seq;
 	uint64_t ret_payload_size;
 };
@@ -287,6 +289,8 @@ struct store_get_group {
 
 struct store_expired {
 	struct fh_id task, group;
+	uint32_t account; /* with the class key: its lane */
+	char class_key[STORE_CLASS_KEY_SIZE];
 	uint64_t finish_seq, payload_size;
 };
 
@@ -331,6 +335,7 @@ struct store_stats {
 struct store_lane {
 	uint32_t account;
 	char class_key[STORE_CLASS_KEY_SIZE];
+	uint64_t live;	/* QUEUED tasks, delayed ones included */
 	uint64_t ready; /* not delayed */
 	int32_t top_priority;
 };

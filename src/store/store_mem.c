@@ -212,6 +212,7 @@ static void recover(const struct mem *m, struct fh_id *own_workers,
 		const struct mem_node *top = mem_heap_first(&lane->ready);
 		to->account = lane->lane.account;
 		memcpy(to->class_key, lane->lane.class_key, sizeof to->class_key);
+		to->live = lane->lane.live;
 		to->ready = lane->ready.len;
 		to->top_priority = top ? (int32_t)-top->key : 0;
 	}

@@ -304,7 +304,10 @@ void an_expired_task_fails(void **state)
 	struct task_rec delayed = new_task(f);
 	delayed.not_before_ms = 9000;
 	delayed.options.expires_at_ms = 2500;
-	add_task(f, &delayed);
+	delayed.account = 5;
+	const struct store_submit_item item = { .task = &delayed, .class_key = "gpu" };
+	struct store_submit submit = { .op.kind = STORE_SUBMIT, .items = &item, .count = 1 };
+	assert_int_equal(fixture_run(f, &submit.op), 0);
 	(void)add(f, 0); /* never expires */
 	struct store_expire call = expire(f, 1999, 10);
 	assert_int_equal(call.ret_count, 0);
@@ -315,8 +318,11 @@ void an_expired_task_fails(void **state)
 	assert_id_equal(call.ret_expired[0].task, first);
 	assert_id_equal(call.ret_expired[0].group, group);
 	assert_int_equal(call.ret_expired[0].payload_size, 7);
+	assert_string_equal(call.ret_expired[0].class_key, "");
 	assert_id_equal(call.ret_expired[1].task, delayed.id);
 	assert_true(fh_id_is_zero(call.ret_expired[1].group));
+	assert_int_equal(call.ret_expired[1].account, 5);
+	assert_string_equal(call.ret_expired[1].class_key, "gpu");
 	assert_true(call.ret_expired[1].finish_seq > call.ret_expired[0].finish_seq);
 	assert_int_equal(call.ret_next_expiry_ms, 3000);
 	store_op_release(&call.op);

@@ -315,6 +315,8 @@ void a_lane_without_tasks_makes_room_for_another(void **state)
 	}
 	struct store_cancel cancel = { .op.kind = STORE_CANCEL, .task = t.id };
 	assert_int_equal(fixture_run(f, &cancel.op), 0);
+	assert_int_equal(cancel.ret_account, 9);
+	assert_string_equal(cancel.ret_class_key, "new");
 	assert_int_equal(submit_in(f, &next, "newer"), 0);
 	assert_claimed_in(f, 9, "newer", next.id);
 }

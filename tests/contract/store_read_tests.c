@@ -254,10 +254,12 @@ void a_restart_finds_the_lanes(void **state)
 	assert_int_equal(r->lane_count, 3); /* by account and class key */
 	assert_string_equal(r->lanes[0].class_key, "a");
 	assert_int_equal(r->lanes[0].ready, 0); /* all of it is delayed */
+	assert_int_equal(r->lanes[0].live, 1);
 	assert_string_equal(r->lanes[1].class_key, "b");
 	assert_string_equal(r->lanes[2].class_key, "");
 	assert_int_equal(r->lanes[2].account, 2);
 	assert_int_equal(r->lanes[2].ready, 2);
+	assert_int_equal(r->lanes[2].live, 2);
 	assert_int_equal(r->lanes[2].top_priority, 4);
 }
 

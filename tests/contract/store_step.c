@@ -68,8 +68,11 @@ static void check_cancel(const struct step *s)
 {
 	if (s->ret == FH_EFINAL)
 		assert_int_equal(s->cancel.ret_state, s->task.state);
-	if (s->ret == 0)
-		assert_int_equal(s->cancel.ret_finish_seq, s->task.finish_seq);
+	if (s->ret)
+		return;
+	assert_int_equal(s->cancel.ret_finish_seq, s->task.finish_seq);
+	assert_int_equal(s->cancel.ret_account, model_lanes[s->task.lane].account);
+	assert_string_equal(s->cancel.ret_class_key, model_lanes[s->task.lane].class_key);
 }
 
 void step_check(const struct step *s)

@@ -87,14 +87,17 @@ static void send_heartbeat(struct host *h)
 static void send_other(struct host *h, const struct session_action *a)
 {
 	struct wire_msg m = { 0 };
+	char labels[LABELS_TEXT];
 	switch (a->kind) {
 	case SESSION_DO_SEND_HELLO:
 		m.type = WIRE_HELLO;
+		labels_said(h->w->knobs.host[h->index].labels, labels);
 		m.hello = (struct wire_hello){ .instance = h->instance,
 					       .slots = h->runner.slots,
 					       .runtime = "cp311",
 					       .mode = h->w->knobs.host[h->index].pull ? WIRE_PULL
 										       : WIRE_PUSH,
+					       .labels = *labels ? fh_strdup(labels) : NULL,
 					       .in_flight = host_in_flight(h) };
 		if (!h->w->calm && rng_chance(&h->w->rng, h->w->knobs.lie * 10))
 			host_lie_in_hello(h, &m.hello.in_flight);

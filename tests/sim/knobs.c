@@ -65,6 +65,48 @@ static void hosts_draw(struct rng *r, struct knobs *k)
 	}
 }
 
+/* Tasks that ask for labels: there are more different needs than may be in use at a time. One host
+ * has all labels, or some tasks could never run. */
+static void needs_draw(struct rng *r, struct knobs *k)
+{
+	const uint32_t all = (1u << LABELS) - 1;
+	uint32_t complete = rng_below(r, k->hosts);
+	k->needy = rng_chance(r, 400) ? rng_range(r, 200, 900) : 0;
+	if (k->needy)
+		k->limits.lanes_max = rng_range(r, 2, 6);
+	for (uint32_t i = 0; i < k->hosts; i++)
+		k->host[i].labels = i == complete ? all : rng_below(r, all + 1);
+}
+
+static void write_labels(uint32_t labels, char *text, const char *prefix, char separator)
+{
+	char *at = text;
+	*at = '\0';
+	for (uint32_t i = 0; i < LABELS; i++)
+		if (labels >> i & 1)
+			at += sprintf(at, "%s%s%c=1", at == text ? "" : (char[]){ separator, 0 },
+				      prefix, (char)('a' + i));
+}
+
+void labels_said(uint32_t labels, char text[LABELS_TEXT])
+{
+	write_labels(labels, text, "", ',');
+}
+
+void labels_needed(uint32_t labels, char text[LABELS_TEXT])
+{
+	write_labels(labels, text, "label=", ';');
+}
+
+uint32_t labels_of(const char *said)
+{
+	uint32_t labels = 0;
+	for (; said && *said; said++)
+		if (*said >= 'a' && *said < 'a' + LABELS)
+			labels |= 1u << (*said - 'a');
+	return labels;
+}
+
 struct knobs knobs_draw(struct rng *r)
 {
 	struct knobs k = { .limits = limits_draw(r) };
@@ -120,6 +162,7 @@ struct knobs knobs_draw(struct rng *r)
 	k.run_eager = rng_range(r, 20, 100);
 	k.client_eager = rng_range(r, 5, 60);
 	k.turns = rng_range(r, 500, 6000);
+	needs_draw(r, &k);
 	return k;
 }
 
@@ -138,11 +181,11 @@ void knobs_print(const struct knobs *k)
 	       k->submissions, k->spread ? ", spread," : "", k->batch_max, k->calls_max,
 	       k->functions, k->call_functions, k->run_max_us);
 	for (uint32_t i = 0; i < k->hosts; i++)
-		printf("host %u: %s, %u slots, eager %u\n", i,
+		printf("host %u: %s, %u slots, eager %u, labels %x\n", i,
 		       k->local		 ? "local"
 		       : k->host[i].pull ? "pull"
 					 : "push",
-		       k->host[i].slots, k->host[i].eager);
+		       k->host[i].slots, k->host[i].eager, k->host[i].labels);
 	printf("network: delay %u us, lose %u, repeat %u, overtake %u, full %u, unnoticed %u, cut "
 	       "%u (%u us), link %u, shut %u us\n",
 	       k->net.delay_us, k->net.lose, k->net.repeat, k->net.overtake, k->net.full,
@@ -152,6 +195,7 @@ void knobs_print(const struct knobs *k)
 	       "urgent %u, keyed %u, doomed %u, poison %u\n",
 	       k->trouble, k->delayed, k->expiring, k->retried, k->once, k->limited, k->urgent,
 	       k->keyed, k->doomed, k->poison);
+	printf("needy %u of a thousand, %u lanes\n", k->needy, k->limits.lanes_max);
 	printf("faults: crash %u, stop %u, host %u, hang %u, drain %u, lie %u, forge %u, stall %u, "
 	       "pause %u, wall "
 	       "%u%s, starved %u, orders %u; eager: commit %u, run %u, client %u; %u turns of up "

@@ -9,7 +9,7 @@
 #include "core/limits.h"
 #include "rng.h"
 
-enum { HOSTS_MAX = 4, HOST_SLOTS_MAX = 4, FUNCTIONS = 24 };
+enum { HOSTS_MAX = 4, HOST_SLOTS_MAX = 4, FUNCTIONS = 24, LABELS = 3 };
 
 /* Of a thousand, unless it is said otherwise. */
 struct net_knobs {
@@ -24,7 +24,8 @@ struct net_knobs {
 struct host_knobs {
 	uint32_t slots, eager;
 	bool pull;
-	uint32_t ahead; /* of session_config */
+	uint32_t ahead;	 /* of session_config */
+	uint32_t labels; /* that it has, a bit each */
 };
 
 struct knobs {
@@ -43,8 +44,8 @@ struct knobs {
 	uint32_t functions; /* different ones, at most FUNCTIONS */
 	uint32_t trouble;   /* of a thousand attempts */
 	uint32_t run_max_us;
-	uint32_t delayed, expiring, retried, once, limited, urgent, keyed, doomed,
-		poison; /* of a thousand tasks */
+	uint32_t delayed, expiring, retried, once, limited, urgent, keyed, doomed, poison,
+		needy; /* of a thousand tasks */
 
 	/* Faults, of a thousand turns of the world */
 	uint32_t crash, stop, host_crash, host_hang, host_drain, forge, lie, stall, pause,
@@ -59,6 +60,12 @@ struct knobs {
 };
 
 struct knobs knobs_draw(struct rng *r);
+/* A set of labels, a bit each, as a worker says them and as a task asks for them; and back. */
+enum { LABELS_TEXT = 32 };
+void labels_said(uint32_t labels, char text[LABELS_TEXT]);
+void labels_needed(uint32_t labels, char text[LABELS_TEXT]);
+uint32_t labels_of(const char *said);
+
 void knobs_print(const struct knobs *k);
 
 #endif

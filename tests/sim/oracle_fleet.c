@@ -23,7 +23,8 @@ static void check_order(struct oracle *o, const struct subject *s)
 		const struct subject *e = o->told[i];
 		if (e->final || e->token_count || e->cancel_asked || expired(o, e) ||
 		    e->wish->options.not_before_ms || e->wish->options.at_most_once ||
-		    e->wish->options.priority != s->wish->options.priority)
+		    e->wish->options.priority != s->wish->options.priority ||
+		    e->wish->labels != s->wish->labels)
 			continue;
 		MUST(o->w, e->told_at > s->asked_at || fh_id_compare(e->id, s->id) > 0,
 		     "%s was sent before %s, which was accepted before it was asked for",
@@ -78,6 +79,10 @@ static void check_taker(struct oracle *o, uint64_t number, uint64_t peer,
 	     (unsigned long long)n->granted);
 	MUST(w, !n->leaving && !n->ordered, "worker %llu takes no more, and is sent a task",
 	     (unsigned long long)number);
+	const struct subject *s = oracle_find(o, a->task);
+	MUST(w, !s || (s->wish->labels & ~n->labels) == 0,
+	     "%s needs labels %x and is sent to worker %llu, which has %x", subject_name(s),
+	     s->wish->labels, (unsigned long long)number, n->labels);
 	MUST(w, !oracle_holds(o), "a task is sent while a worker may come back with it");
 	o->handed_out = true;
 }
@@ -144,6 +149,7 @@ static void welcomed(struct oracle *o, uint64_t number, uint64_t peer)
 		.noted_at = surely ? n->noted_at : 0,
 		.leases = n->leases,
 		.alone = n->alone,
+		.labels = o->hellos[i].labels,
 	};
 	oracle_brought(o, number, &o->hellos[i].refs, resumed);
 	forget_hello(o, peer);
@@ -207,7 +213,8 @@ static void came(struct oracle *o, uint64_t number, uint64_t peer, const struct 
 	uint32_t count = h->in_flight.count;
 	*model = (struct hello_model){ number,
 				       peer,
-				       { count, fh_calloc(count, sizeof(struct wire_ref)) } };
+				       { count, fh_calloc(count, sizeof(struct wire_ref)) },
+				       labels_of(h->labels) };
 	for (uint32_t i = 0; i < count; i++) {
 		model->refs.list[i] = h->in_flight.list[i];
 		o->declared += h->in_flight.list[i].token.generation < o->generation;

@@ -109,12 +109,13 @@ static bool is_certain_loss(const struct oracle *o, const struct subject *s)
 	return s->given_back || (!o->w->knobs.local && !may_be_taken(o, s));
 }
 
-/* Another worker than the one that has struck last, for sure or possibly. */
-static bool another(const struct oracle *o, struct fh_id struck_by, bool for_sure)
+/* Another worker that can run it than the one that has struck last, for sure or possibly. */
+static bool another(const struct oracle *o, const struct subject *s, struct fh_id struck_by,
+		    bool for_sure)
 {
 	for (uint64_t i = 1; i <= o->w->hosts_made; i++) {
 		const struct worker_model *n = &o->workers[i];
-		if (n->gone || i == oracle_number_of(struck_by))
+		if (n->gone || i == oracle_number_of(struck_by) || s->wish->labels & ~n->labels)
 			continue;
 		if (!for_sure || !is_silent(o, n))
 			return true;
@@ -168,7 +169,7 @@ void oracle_retry_asked(struct oracle *o, const struct store_retry_item *r)
 		     "%s is taken from worker %llu, which is there and has it", subject_name(s),
 		     (unsigned long long)s->holder);
 		bool poison = is_guilty(o, &r->tally) &&
-			      (r->tally.struck_by_two || !another(o, r->tally.struck_by, false));
+			      (r->tally.struck_by_two || !another(o, s, r->tally.struck_by, false));
 		MUST(o->w, !poison, "%s goes on after %u strikes", subject_name(s),
 		     r->tally.strikes);
 	}
@@ -179,7 +180,7 @@ static void check_poison(struct oracle *o, const struct subject *s, const struct
 {
 	o->w->seen.poisoned++;
 	MUST(o->w, is_guilty(o, t), "%s is poison after %u strikes", subject_name(s), t->strikes);
-	MUST(o->w, t->struck_by_two || !another(o, t->struck_by, true),
+	MUST(o->w, t->struck_by_two || !another(o, s, t->struck_by, true),
 	     "%s is poison, and only one worker of several has been struck", subject_name(s));
 }
 
@@ -311,7 +312,8 @@ static bool has_room_for_all(const struct oracle *o)
 	const struct core_limits *l = &o->w->knobs.limits;
 	uint32_t share = l->window_max / l->lanes_max;
 	uint32_t waiting = l->lane_max < share ? l->lane_max : share;
-	return !o->handed_out && waiting + 1 + o->declared <= l->window_max;
+	uint32_t lanes = o->w->knobs.needy ? l->lanes_max : 1;
+	return !o->handed_out && lanes * waiting + 1 + o->declared <= l->window_max;
 }
 
 void oracle_told_stale(struct oracle *o, uint64_t number, const struct wire_ref *ref)

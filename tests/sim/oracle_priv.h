@@ -23,6 +23,7 @@ struct worker_model {
 	bool broken, left;     /* ... because it broke the protocol; because it left in order */
 	bool leaving, ordered; /* it takes no more, by its own word; by an operator's */
 	uint32_t leases, alone;
+	uint32_t labels;
 	uint64_t granted, sent; /* over that link */
 	bool came;		/* in this run */
 	uint64_t noted_at;	/* the calls of the store by which it must be remembered; 0: none */
@@ -32,6 +33,7 @@ struct worker_model {
 struct hello_model {
 	uint64_t number, peer;
 	struct wire_refs refs;
+	uint32_t labels;
 };
 
 struct oracle {

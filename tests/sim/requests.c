@@ -38,6 +38,16 @@ static struct task_options options_draw(struct world *w)
 	return o;
 }
 
+static void draw_needs(struct world *w, struct wish *wish)
+{
+	char text[LABELS_TEXT];
+	if (!w->knobs.needy || !rng_chance(&w->rng, w->knobs.needy))
+		return;
+	wish->labels = rng_range(&w->rng, 1, (1u << LABELS) - 1);
+	labels_needed(wish->labels, text);
+	wish->options.needs = fh_strdup(text);
+}
+
 static struct request *request_draw(struct clients *c)
 {
 	struct rng *rng = &c->w->rng;
@@ -56,6 +66,7 @@ static struct request *request_draw(struct clients *c)
 	for (uint32_t i = 0; i < r->count; i++) {
 		struct wish *wish = &r->wishes[i];
 		wish->options = options_draw(c->w);
+		draw_needs(c->w, wish);
 		wish->bytes = rng_skewed(rng, 200);
 		wish->function = rng_chance(rng, 5) ? FUNCTIONS : rng_below(rng, k->functions);
 		wish->by_default = function_retries(wish->function) > 0 && rng_chance(rng, 300);
@@ -115,6 +126,7 @@ static void fill_item(struct flight *f, uint32_t i, struct group_model *group)
 		t->options.retries = 0;
 	else
 		t->options.said = TASK_OPTION_RETRIES;
+	f->items[i].wait_for_worker = true;
 	t->created_ms = world_wall_ms(c->w);
 	t->not_before_ms = t->options.not_before_ms;
 	t->payload = script_payload(&wish->script, wish->bytes);
@@ -167,8 +179,15 @@ static void accepted(struct flight *f)
 static bool may_fit(const struct world *w, const struct request *r)
 {
 	uint64_t bytes = 0;
-	for (uint32_t i = 0; i < r->count; i++)
+	uint32_t seen = 0, needs = 0;
+	for (uint32_t i = 0; i < r->count; i++) {
+		uint32_t bit = 1u << r->wishes[i].labels;
 		bytes += sizeof(struct script) + r->wishes[i].bytes;
+		needs += r->wishes[i].labels && !(seen & bit);
+		seen |= bit;
+	}
+	if (needs >= w->knobs.limits.lanes_max)
+		return false;
 	return r->count <= w->knobs.limits.live_max && bytes <= w->knobs.limits.live_bytes_max;
 }
 
@@ -187,7 +206,7 @@ static void submit_done(struct call *call)
 		MUST(w, f->altered, "request %u conflicts with itself", r->index);
 		oracle_refused(w->oracle, &f->submit);
 		break;
-	case FH_ELIMIT: /* too many different functions at once */
+	case FH_ELIMIT: /* too many different functions, or needs, at once */
 	case FH_EFULL:
 		MUST(w, call->retry_after_s > 0, "a full queue, and no word when to try again");
 		MUST(w, !r->keyed || !r->durable_try,

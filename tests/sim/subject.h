@@ -31,6 +31,7 @@ struct group_model {
 struct wish {
 	struct script script;
 	struct task_options options;
+	uint32_t labels;   /* that it asks for, a bit each */
 	bool doomed;	   /* hangs until it is cancelled, which clients see to */
 	uint32_t function; /* index; FUNCTIONS: one that is not there */
 	bool by_default;   /* says nothing of retries: `options` has the function's */

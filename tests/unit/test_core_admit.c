@@ -253,7 +253,7 @@ static void a_start_recorded_before_a_crash_is_not_repeated(void **state)
 	core_free(&b->core);
 	struct core_start start = { .generation = 8, .live = 1, .live_bytes = 10 };
 	assert_int_equal(core_new(&b->limits, &start, &b->core), 0);
-	assert_int_equal(core_recover_lane(b->core, 0, 0, 0), 0);
+	assert_int_equal(core_recover_lane(b->core, 0, 0, 1, 0), 0);
 	assert_int_equal(core_next_us(b->core), 0);
 	bench_pass(b, 0);
 	expect(b, CORE_DO_CLAIM);
@@ -272,12 +272,45 @@ static void a_start_recorded_before_a_crash_is_not_repeated(void **state)
 static void recovered_lanes_are_claimed_until_the_limit_of_lanes(void **state)
 {
 	struct bench *b = *state;
-	assert_int_equal(core_recover_lane(b->core, 0, 0, 5), 0);
-	assert_int_equal(core_recover_lane(b->core, 1, 0, 0), 0);
-	assert_int_equal(core_recover_lane(b->core, 2, 0, 0), FH_ELIMIT);
+	core_free(&b->core);
+	struct core_start start = { .generation = 8, .live = 4, .live_bytes = 40 };
+	assert_int_equal(core_new(&b->limits, &start, &b->core), 0);
+	assert_int_equal(core_recover_lane(b->core, 0, 0, 3, 5), 0);
+	assert_int_equal(core_recover_lane(b->core, 1, 0, 1, 0), 0);
+	assert_int_equal(core_recover_lane(b->core, 2, 0, 1, 0), FH_ELIMIT);
 	bench_pass(b, 0);
 	assert_int_equal(expect(b, CORE_DO_CLAIM)->claim.account, 0);
 	assert_int_equal(expect(b, CORE_DO_CLAIM)->claim.account, 1);
+	expect_none(b);
+}
+
+/* Its number means another class from then on: no answer about this one may follow. */
+static void a_class_is_idle_when_nothing_of_it_is_left(void **state)
+{
+	struct bench *b = *state;
+	core_free(&b->core);
+	struct core_start start = { .generation = 8, .live = 1, .live_bytes = 10 };
+	assert_int_equal(core_new(&b->limits, &start, &b->core), 0);
+	assert_true(core_class_is_idle(b->core, 0));
+	assert_int_equal(core_recover_lane(b->core, 0, 0, 1, 5), 0);
+	assert_false(core_class_is_idle(b->core, 0));
+	assert_true(core_class_is_idle(b->core, 1));
+	bench_pass(b, 0);
+	expect(b, CORE_DO_CLAIM);
+	const struct core_dropped cancelled = { 0, 0, 10 };
+	bench_step(b, (struct core_event){ .kind = CORE_EV_DROPPED,
+					   .dropped = { .tasks = &cancelled, .count = 1 } });
+	assert_false(core_class_is_idle(b->core, 0)); /* a claim is on its way */
+	claimed(b, NULL, 0, false, 0, 0);
+	assert_true(core_class_is_idle(b->core, 0));
+	expect_none(b);
+	submit(b, spec_of(1)); /* comes straight in: there is no backlog any more */
+	assert_int_equal(expect(b, CORE_DO_PERSIST)->request.request, 1);
+	assert_false(core_class_is_idle(b->core, 0));
+	struct core_event refused = { .kind = CORE_EV_STORED, .stored = { 1, b->specs, 1, false } };
+	assert_int_not_equal(b->specs[0].ref, CORE_NO_REF);
+	bench_step(b, refused);
+	assert_true(core_class_is_idle(b->core, 0));
 	expect_none(b);
 }
 
@@ -290,7 +323,11 @@ static void the_answer_to_a_full_queue_follows_the_drain_rate(void **state)
 	bench_step(b, ev);
 	expect(b, CORE_DO_PERSIST);
 	b->now_us += 5000000;
-	bench_step(b, (struct core_event){ .kind = CORE_EV_DROPPED, .dropped = { 10, 100, 0, 0 } });
+	struct core_dropped dropped[10];
+	for (uint32_t i = 0; i < 10; i++)
+		dropped[i] = (struct core_dropped){ 0, 0, 10 };
+	bench_step(b, (struct core_event){ .kind = CORE_EV_DROPPED,
+					   .dropped = { dropped, 10, 0, 0 } });
 	for (uint32_t i = 0; i < 60; i++)
 		b->specs[i] = spec_of(i + 100);
 	bench_step(b, ev); /* 50 + 60 - 100 = 10 too many, at 2 a second */
@@ -351,6 +388,7 @@ int main(void)
 		core_test(a_delayed_task_waits_in_the_store_until_it_is_due),
 		core_test(a_start_recorded_before_a_crash_is_not_repeated),
 		core_test(recovered_lanes_are_claimed_until_the_limit_of_lanes),
+		core_test(a_class_is_idle_when_nothing_of_it_is_left),
 		core_test(the_answer_to_a_full_queue_follows_the_drain_rate),
 		core_test(idle_time_does_not_count_in_the_drain_rate),
 		core_test(bytes_bound_a_lane_but_one_task_is_always_let_in),

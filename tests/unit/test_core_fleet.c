@@ -246,12 +246,20 @@ static uint32_t adoption_asked(struct bench *b, uint32_t count)
 	return ev.adoption.ret_count;
 }
 
+/* What was live then, the store gives to nobody but the workers that hold it. */
 static void restarted(struct bench *b, struct core_start start)
 {
 	start.generation = CF_GENERATION;
 	start.now_us = b->now_us;
 	core_free(&b->core);
 	assert_int_equal(core_new(&b->limits, &start, &b->core), 0);
+	if (start.live == 0)
+		return;
+	assert_int_equal(core_recover_lane(b->core, 0, 0, start.live, 0), 0);
+	bench_pass(b, 0);
+	expect(b, CORE_DO_CLAIM);
+	claimed(b, NULL, 0, false, 0, 0);
+	expect_none(b);
 }
 
 static void what_still_runs_is_adopted(void **state)

@@ -319,7 +319,8 @@ static void end(struct world *w, uint32_t n)
 
 static void store_drop(struct world *w, const struct op *op)
 {
-	struct core_event ev = { .kind = CORE_EV_DROPPED };
+	static struct core_dropped dropped[TASKS];
+	struct core_event ev = { .kind = CORE_EV_DROPPED, .dropped = { .tasks = dropped } };
 	ev.dropped.expiry = op->kind == OP_EXPIRE;
 	for (uint32_t i = 0; i < w->task_count; i++) {
 		struct model_task *t = &w->tasks[i];
@@ -328,8 +329,9 @@ static void store_drop(struct world *w, const struct op *op)
 		bool expired = t->spec.expires_us && t->spec.expires_us <= w->now_us;
 		if (op->kind == OP_EXPIRE ? expired : i == op->first) {
 			end(w, i);
-			ev.dropped.count++;
-			ev.dropped.bytes += t->spec.bytes;
+			dropped[ev.dropped.count++] =
+				(struct core_dropped){ t->spec.account, t->spec.class_ix,
+						       t->spec.bytes };
 		} else if (t->spec.expires_us && (!ev.dropped.next_expiry_us ||
 						  t->spec.expires_us < ev.dropped.next_expiry_us)) {
 			ev.dropped.next_expiry_us = t->spec.expires_us;

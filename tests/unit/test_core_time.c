@@ -63,10 +63,12 @@ static void the_backlog_expires_in_the_store(void **state)
 	expect(b, CORE_DO_EXPIRE_BACKLOG);
 	ticked(b);
 	expect_none(b); /* one at a time */
-	struct core_event ev = { .kind = CORE_EV_DROPPED, .dropped = { 1, 10, b->now_us, true } };
+	const struct core_dropped dropped = { 0, 0, 10 };
+	struct core_event ev = { .kind = CORE_EV_DROPPED,
+				 .dropped = { &dropped, 1, b->now_us, true } };
 	bench_step(b, ev);
 	expect(b, CORE_DO_EXPIRE_BACKLOG); /* there is more that has expired */
-	ev.dropped.count = ev.dropped.bytes = 0;
+	ev.dropped.count = 0;
 	bench_step(b, ev);
 	expect_none(b); /* none was ended: it is ours, or will be; no hurry */
 	assert_int_equal(core_next_us(b->core), b->now_us + 1000000);
@@ -95,7 +97,8 @@ static void what_goes_back_while_the_store_looks_still_expires(void **state)
 	assert_int_equal(number_of(expect(b, CORE_DO_UNCLAIM)->id), 4);
 	expect(b, CORE_DO_PERSIST);
 	stored(b);
-	struct core_event ev = { .kind = CORE_EV_DROPPED, .dropped = { 1, 10, 0, true } };
+	const struct core_dropped dropped = { 0, 0, 10 };
+	struct core_event ev = { .kind = CORE_EV_DROPPED, .dropped = { &dropped, 1, 0, true } };
 	bench_step(b, ev);
 	expect_none(b);
 	assert_int_equal(core_next_us(b->core), expires_us);
