@@ -239,8 +239,8 @@ static void become(struct allow_list *l, const struct allow_list *own_next, cons
 	l->seen = *seen;
 	l->failing = false;
 	(void)snprintf(line, sizeof line,
-		       "the list of workers' keys has changed: %zu are let in%s%s", l->count,
-		       *wrong ? "; " : "", wrong);
+		       "the list of workers' keys has changed: %zu %s let in%s%s", l->count,
+		       l->count == 1 ? "is" : "are", *wrong ? "; " : "", wrong);
 	say(l, line);
 }
 

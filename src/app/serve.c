@@ -312,8 +312,9 @@ static int start(struct server *s, struct fh_err *err)
 		ret = start_parts(s, &recovery, err);
 	if (ret == 0 && recovery.live > 0) {
 		char line[128];
-		(void)snprintf(line, sizeof line, "%llu accepted tasks are not final yet",
-			       (unsigned long long)recovery.live);
+		(void)snprintf(line, sizeof line, "%llu accepted task%s not final yet",
+			       (unsigned long long)recovery.live,
+			       recovery.live == 1 ? " is" : "s are");
 		env_log(NULL, line);
 	}
 	store_recovery_release(&recovery);

@@ -69,4 +69,10 @@ int fh_err_set(struct fh_err *err, int code, const char *fmt, ...) FH_PRINTF(3, 
 /* Puts "<text>: " before the line that is there, and returns `code`. `err` may be NULL. */
 int fh_err_wrap(struct fh_err *err, int code, const char *text);
 
+/* What stands behind a noun in a line for people: "%u worker%s", n, fh_plural_s(n). */
+static inline const char *fh_plural_s(unsigned long long n)
+{
+	return n == 1 ? "" : "s";
+}
+
 #endif

@@ -68,10 +68,14 @@ int expected_init(struct dispatch *d, const struct store_recovery *r, int64_t *r
 		return 0; /* they find no way to us: forgotten at the first tick */
 	d->expect_until_us += d->config.limits.liveness_us + dial_us;
 	*ret_hold_until_us = d->expect_until_us;
-	dispatch_log(d,
-		     "%" PRIu32 " workers were there before, and may come back with what they run: "
-		     "waiting for them",
-		     r->worker_count);
+	if (r->worker_count == 1)
+		dispatch_log(d, "1 worker was there before, and may come back with what it runs: "
+				"waiting for it");
+	else
+		dispatch_log(d,
+			     "%" PRIu32 " workers were there before, and may come back with what "
+			     "they run: waiting for them",
+			     r->worker_count);
 	return 0;
 }
 
@@ -92,7 +96,8 @@ void expected_tick(struct dispatch *d, int64_t now_us)
 {
 	if (d->expected_len == 0 || now_us < d->expect_until_us || d->draining)
 		return;
-	dispatch_log(d, "%" PRIu32 " workers did not come back", d->expected_len);
+	dispatch_log(d, "%" PRIu32 " worker%s did not come back", d->expected_len,
+		     fh_plural_s(d->expected_len));
 	while (d->expected_len > 0)
 		worker_note(d, d->expected[--d->expected_len], false);
 }

@@ -120,8 +120,9 @@ static void list_needs(struct explanation *e, const char *needs, const struct ne
 		uint32_t fitting = t->workers - t->unmet[n];
 		needs_item_describe(&item, &noun);
 		(void)fh_err_set(&e->item_texts[n], 0,
-				 "%" PRIu32 " of %" PRIu32 " workers %s %.200s", fitting,
-				 t->workers, fitting == 1 ? "has" : "have", noun.text);
+				 "%" PRIu32 " of %" PRIu32 " worker%s %s %.200s", fitting,
+				 t->workers, fh_plural_s(t->workers),
+				 fitting == 1 || t->workers == 1 ? "has" : "have", noun.text);
 		e->items[n] = (struct call_need){ .kind = item.kind,
 						  .wanted = item.value,
 						  .workers = t->workers,

@@ -110,9 +110,9 @@ enum { DESCRIPTION_MAX = 240 };
 static void describe(const struct session *s, char text[DESCRIPTION_MAX])
 {
 	const struct wire_hello *h = &s->hello;
-	(void)snprintf(text, DESCRIPTION_MAX, "%.64s%s%s, %" PRIu32 " slots, %s, %s",
+	(void)snprintf(text, DESCRIPTION_MAX, "%.64s%s%s, %" PRIu32 " slot%s, %s, %s",
 		       h->host ? h->host : "local", s->key_name[0] ? " with the key " : "",
-		       s->key_name, h->slots, h->runtime,
+		       s->key_name, h->slots, fh_plural_s(h->slots), h->runtime,
 		       s->door->local	      ? "local"
 		       : h->mode == WIRE_PULL ? "pull"
 					      : "push");
@@ -186,8 +186,8 @@ static void session_resume(struct door *door, uint64_t peer, struct session *s,
 	if (a)
 		adopt_all(a, ev.session);
 	welcome(d, s);
-	dispatch_log(d, "worker session %" PRIu32 " is back, with %" PRIu32 " tasks", ev.session,
-		     h->in_flight.count);
+	dispatch_log(d, "worker session %" PRIu32 " is back, with %" PRIu32 " task%s", ev.session,
+		     h->in_flight.count, fh_plural_s(h->in_flight.count));
 	session_held(d, s, &h->in_flight, 0, true);
 }
 

@@ -359,8 +359,8 @@ static void reject(struct submission *s, const struct core_action *a)
 	int why = a->request.error;
 	s->d->totals.rejected_total += s->count;
 	c->retry_after_s = a->request.retry_after_s;
-	(void)fh_err_set(&c->err, why, "%s: %u tasks were not accepted; try again later",
-			 fh_error_text(why), s->count);
+	(void)fh_err_set(&c->err, why, "%s: %u task%s not accepted; try again later",
+			 fh_error_text(why), s->count, s->count == 1 ? " was" : "s were");
 	refuse(s, why);
 }
 

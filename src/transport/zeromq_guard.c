@@ -70,7 +70,11 @@ static void say_rest(struct guard *g)
 	g->said = g->unsaid > 0;
 	if (!g->said)
 		return;
-	(void)snprintf(line, sizeof line, "%s (%u such frames or workers)", g->last, g->unsaid);
+	if (g->unsaid == 1)
+		(void)snprintf(line, sizeof line, "%s", g->last);
+	else
+		(void)snprintf(line, sizeof line, "%s (%u such frames or workers)", g->last,
+			       g->unsaid);
 	g->unsaid = 0;
 	g->trouble(g->ctx, line);
 }

@@ -342,7 +342,7 @@ static void a_list_that_goes_wrong_lets_nobody_new_in(void **state)
 	assert_true(allow_list_refresh(&l));
 	assert_non_null(allow_list_name_of(&l, r->anna.public_key));
 	assert_null(allow_list_name_of(&l, r->bert.public_key));
-	assert_non_null(strstr(r->last, "1 are let in; workers.keys: line 2"));
+	assert_non_null(strstr(r->last, "1 is let in; workers.keys: line 2"));
 
 	assert_int_equal(fchmodat(r->fd, "workers.keys", 0620, 0), 0);
 	assert_true(allow_list_refresh(&l));
