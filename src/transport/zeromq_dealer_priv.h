@@ -26,6 +26,19 @@ enum {
 
 enum dealer_state { WAITING, DIALLING, UP };
 
+/* How much the end of an attempt tells. */
+enum dealer_end {
+	ENDED,	       /* what it says */
+	ENDED_REFUSED, /* the same; by the handshake */
+	ENDED_SOMEHOW, /* a guess: the connection ended in the midst of the handshake */
+};
+
+/* What was told of an address since a connection stood. */
+struct dealer_told {
+	char why[256];
+	enum dealer_end end;
+};
+
 struct dealer {
 	struct transport base;
 	struct event_base *loop;
@@ -46,7 +59,7 @@ struct dealer {
 	bool has_key;
 	struct endpoint urls[DEALER_URLS_MAX];
 	size_t url_count, url;
-	char last_trouble[512];
+	struct dealer_told told[DEALER_URLS_MAX]; /* of each address */
 	uint8_t frame[WIRE_FRAME_MAX];
 };
 
@@ -62,7 +75,7 @@ void dealer_on_readable(evutil_socket_t fd, short what, void *ctx);
 int dealer_begin(struct dealer *d) FH_MUST_USE;
 
 /* Drops the socket and all that is queued in it; the next attempt comes after a delay. `why` ends
- * the line that the handler is told, unless it is the same as the last one. */
+ * the line that the handler is told, unless it is no news of this address. */
 void dealer_end_attempt(struct dealer *d, const char *why);
 
 /* Without a next attempt. */

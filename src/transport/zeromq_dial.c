@@ -21,14 +21,18 @@ enum {
 	DIAL_MAX_MS = 12000,
 };
 
-/* One line for each kind of trouble, not one for each attempt. */
-static void trouble(struct dealer *d, const char *why)
+/* One line for each kind of trouble, not one for each attempt. Who refuses closes the connection,
+ * too, and chance decides which of the two is noticed: after a reason, or another guess, a guess is
+ * no news. */
+static void trouble(struct dealer *d, const char *why, enum dealer_end end)
 {
-	char line[sizeof d->last_trouble];
-	(void)snprintf(line, sizeof line, "dispatcher %s: %s", d->urls[d->url].url, why);
-	if (strcmp(line, d->last_trouble) == 0)
+	struct dealer_told *told = &d->told[d->url];
+	char line[sizeof told->why + 128];
+	if (strcmp(told->why, why) == 0 || (end == ENDED_SOMEHOW && told->end != ENDED))
 		return;
-	memcpy(d->last_trouble, line, sizeof line);
+	told->end = end;
+	(void)snprintf(told->why, sizeof told->why, "%s", why);
+	(void)snprintf(line, sizeof line, "dispatcher %s: %s", d->urls[d->url].url, why);
 	if (d->base.handler.trouble)
 		d->base.handler.trouble(d->base.handler.ctx, line);
 }
@@ -73,11 +77,11 @@ static void wait_for_next(struct dealer *d)
 	d->url = (d->url + 1) % d->url_count;
 }
 
-void dealer_end_attempt(struct dealer *d, const char *why)
+static void end_attempt(struct dealer *d, const char *why, enum dealer_end end)
 {
 	/* Who has not heard of the connection does not hear of its end. */
 	bool was_told = d->state == UP && !d->tell_connected;
-	trouble(d, why);
+	trouble(d, why, end);
 	drop_socket(d);
 	d->state = WAITING;
 	d->tell_connected = false;
@@ -85,6 +89,11 @@ void dealer_end_attempt(struct dealer *d, const char *why)
 	if (d->tell_lost)
 		dealer_wake(d);
 	wait_for_next(d);
+}
+
+void dealer_end_attempt(struct dealer *d, const char *why)
+{
+	end_attempt(d, why, ENDED);
 }
 
 static void came_up(struct dealer *d)
@@ -97,7 +106,7 @@ static void came_up(struct dealer *d)
 	}
 	(void)event_del(d->timer);
 	d->state = UP;
-	d->last_trouble[0] = '\0';
+	memset(d->told, 0, sizeof d->told);
 	d->tell_connected = true;
 	dealer_wake(d);
 }
@@ -177,6 +186,12 @@ static const char *why_failed(const struct dealer *d, unsigned event, uint32_t v
 			  : "it wants a key, and this worker was given none";
 }
 
+static void closed(struct dealer *d)
+{
+	bool in_handshake = d->state == DIALLING && d->reached;
+	end_attempt(d, why_closed(d), in_handshake ? ENDED_SOMEHOW : ENDED);
+}
+
 static void monitor_event(struct dealer *d, unsigned event, uint32_t value)
 {
 	switch (event) {
@@ -187,15 +202,17 @@ static void monitor_event(struct dealer *d, unsigned event, uint32_t value)
 		came_up(d);
 		break;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-		dealer_end_attempt(d, "it does not accept this worker's key");
+		end_attempt(d, "it does not accept this worker's key", ENDED_REFUSED);
 		break;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+		end_attempt(d, why_failed(d, event, value), ENDED_SOMEHOW);
+		break;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-		dealer_end_attempt(d, why_failed(d, event, value));
+		end_attempt(d, why_failed(d, event, value), ENDED_REFUSED);
 		break;
 	case ZMQ_EVENT_CLOSED:
 	case ZMQ_EVENT_DISCONNECTED:
-		dealer_end_attempt(d, why_closed(d));
+		closed(d);
 		break;
 	default:
 		break;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "transport/zeromq_dealer_priv.h"
 #include "transport/zeromq_priv.h"
 #include "transport/zeromq_router_priv.h"
 #include "transport_fixture.h"
@@ -129,6 +130,11 @@ static void a_worker_without_a_key_is_told_so(void **state)
 	anna_is_served(r);
 	zmq_connect_end(r->loop, transport_zmq_url(r->d.t), NULL, &r->x);
 	run_until(r->loop, strstr(r->x.trouble, "it wants a key, and this worker was given none"));
+	/* Whichever of a refusal and its closed connection is noticed: each is told but once. */
+	struct dealer *x = (struct dealer *)r->x.t;
+	run_until(r->loop, (x->delay_ms = 1, x->attempts > 30));
+	assert_in_range(r->x.troubles, 1, 2);
+	assert_non_null(strstr(r->x.trouble, "it wants a key"));
 	anna_is_served(r);
 	assert_int_equal(r->x.connected, 0);
 }

@@ -94,6 +94,7 @@ static void on_wake(void *ctx)
 static void on_trouble(void *ctx, const char *line)
 {
 	struct end *e = ctx;
+	e->troubles++;
 	(void)snprintf(e->trouble, sizeof e->trouble, "%s", line);
 }
 

@@ -21,7 +21,8 @@ struct end {
 	uint64_t last;		       /* granted_total of the last CREDIT */
 	bool ordered;		       /* every CREDIT was one more than the one before */
 	bool close_on_message;	       /* the peer, from inside its message */
-	char trouble[256];	       /* the last line */
+	unsigned troubles;
+	char trouble[256]; /* the last line of these */
 };
 
 /* One of the implementations. */
