@@ -178,8 +178,8 @@ static const char *why_failed(const struct dealer *d, unsigned event, uint32_t v
 {
 	if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL)
 		return d->has_key ? why_closed(d)
-				  : "no handshake: what answers there is not a dispatcher of "
-				    "Farhand, or the way to it is bad";
+				  : "no handshake: what answers there wants a key, or is not "
+				    "a dispatcher of Farhand, or the way to it is bad";
 	if (value != ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
 		return "what answers there is not a dispatcher of Farhand";
 	return d->has_key ? "it speaks plain text, and this worker was given a key"
