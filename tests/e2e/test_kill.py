@@ -6,6 +6,7 @@ what the clients were told against what is there.
 """
 
 import contextlib
+import dataclasses
 import os
 import random
 import signal
@@ -16,11 +17,11 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 import workload
-from checker import (Cancel, Chain, Execution, History, Offer, Read, kind_of, violations)
+from checker import (Cancel, Chain, Cut, Execution, History, Offer, Read, kind_of, violations)
 from clients import (Actor, Canceller, Numbers, Reader, Submitter, Waiter, learn_the_truth,
                      stop_all)
 from conftest import ServerMaker
-from fleet import everywhere, everywhere_smoke
+from fleet import Fleet, everywhere, everywhere_smoke
 from harness import Client, Server, wait_until
 
 KILLS = int(os.environ.get("KILLS") or 15)
@@ -36,10 +37,17 @@ def pause(seconds: float) -> None:
 # ---- the server is killed -------------------------------------------------------------------
 
 
-def kill_again_and_again(server: Server, history: History, actors: List[Actor], kills: int,
+def kill_again_and_again(server: Fleet, history: History, actors: List[Actor], kills: int,
                          dice: random.Random) -> None:
     def answers() -> int:
         return sum(actor.answers for actor in actors)
+
+    def kill() -> None:
+        before = time.time()
+        server.kill9()
+        history.kills += 1
+        if history.elsewhere:
+            history.cuts.append(Cut(before, time.time()))
 
     def enough(target: int) -> bool:
         assert server.process.poll() is None, "the server has ended by itself"
@@ -49,13 +57,11 @@ def kill_again_and_again(server: Server, history: History, actors: List[Actor], 
         target = answers() + dice.choice((1, 5, 20, 60, 120))
         wait_until(lambda t=target: enough(t), "the clients get answers")
         pause(dice.random() * 0.005)
-        server.kill9()
-        history.kills += 1
+        kill()
         while history.kills < kills and dice.random() < 0.2:  # also while it starts
             server.launch()
             pause(dice.random() * 0.2)
-            server.kill9()
-            history.kills += 1
+            kill()
         server.start()
         if any(actor.failure for actor in actors):
             return
@@ -70,7 +76,7 @@ def test_the_server_is_killed_again_and_again(make_server: ServerMaker, tmp_path
     server = make_server("--max-queued", str(QUEUE), slots=2)
     noted = tmp_path / "noted"
     function = server.client.register(workload.deed)
-    history, numbers = History(), Numbers()
+    history, numbers = History(elsewhere=server.kind != "local"), Numbers()
     actors: List[Actor] = [
         *(Submitter(server, history, f"{SEED}.{n}", function, str(noted), numbers)
           for n in range(3)),
@@ -262,6 +268,15 @@ def sound_history() -> History:
     return h
 
 
+def begun_although_it_was_heard(h: History) -> None:
+    """What was accepted at 12.5, after the cancel, has begun at 12.8."""
+    later = number("square", 2)
+    h.elsewhere, h.stored = True, h.stored + 1
+    h.offers.append(Offer([later], 12.0, None, [f"{12500:012x}"], 0, 0))
+    h.finals[f"{12500:012x}"] = ("COMPLETED", None, later ** 2)
+    h.executions += [Execution(later, 12.8), Execution(number("square", 1), 13.0)]
+
+
 SPOILT: Dict[str, Callable[[History], Any]] = {
     "accepted_is_there_and_final": lambda h: h.finals.update(a=None),
     "accepted_is_there_and_final ": lambda h: h.finals.update(a=("QUEUED", None, None)),
@@ -275,6 +290,9 @@ SPOILT: Dict[str, Callable[[History], Any]] = {
     "cancelled_stays_cancelled ": lambda h: h.executions.append(
         Execution(number("square", 1), 13.0)),
     "cancelled_stays_cancelled  ": lambda h: h.cancels.append(Cancel("a", 404, 12.0)),
+    "cancelled_stays_cancelled   ": lambda h: (h.cuts.append(Cut(13.5, 14.0)), h.executions.append(
+        Execution(number("square", 1), 13.0))),
+    "cancelled_stays_cancelled    ": begun_although_it_was_heard,
     "refused_left_nothing": lambda h: h.executions.append(Execution(number("slow"), 11.0)),
     "nothing_was_made_up": lambda h: setattr(h, "stored", 8),
     "nothing_was_made_up ": lambda h: setattr(h, "stored", 5),
@@ -302,6 +320,13 @@ def test_the_checker_knows_what_a_lost_worker_may_cost() -> None:
     history = sound_history()
     history.losses = 1
     history.executions += [Execution(number("square"), 11.0)] * 2
+    assert violations(history) == []
+
+
+@pytest.mark.parametrize("way", [{"cuts": [Cut(11.4, 11.5)]}, {"elsewhere": True}])
+def test_the_checker_knows_that_a_worker_elsewhere_hears_later_of_a_cancel(way: Any) -> None:
+    history = dataclasses.replace(sound_history(), **way)
+    history.executions.append(Execution(number("square", 1), 13.0))  # cancelled at 12.0
     assert violations(history) == []
 
 
