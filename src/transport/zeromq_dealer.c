@@ -245,6 +245,17 @@ const char *transport_zmq_dispatcher(const struct transport *t)
 	return d->urls[d->url].url;
 }
 
+struct event_base *transport_zmq_base(void)
+{
+	struct event_config *config = event_config_new();
+	if (!config)
+		return NULL;
+	(void)event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	struct event_base *base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
 int transport_zmq_connect(struct event_base *base, const char *const *urls, size_t url_count,
 			  const struct zmq_key *key, uint64_t (*random)(void *env), void *env,
 			  struct transport **ret_transport, struct fh_err *err)
