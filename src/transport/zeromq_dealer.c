@@ -123,7 +123,7 @@ static void receive_frame(struct dealer *d, const void *data, size_t len)
 		return;
 	}
 	if (wire_link_pending(d->link))
-		event_active(d->flush, EV_TIMEOUT, 0);
+		flush_soon(d);
 	if (d->delivered == delivered && d->base.handler.heard)
 		d->base.handler.heard(d->base.handler.ctx, 0);
 }
