@@ -124,23 +124,12 @@ static void what_it_changes_is_put_back(void **state)
 {
 	(void)state;
 	static const char *const changes[] = {
-		"directory",
-		"environment",
-		"environ",
-		"signals",
-		"limits",
-		"limits of a process",
-		"stdout",
-		"alarm",
-		"descriptors",
-		"umask",
-		"recursion",
-		"stdout to nothing",
-		"modules",
-		"module",
-		"all modules",
-		"builtins",
-		"processor",
+		"directory", "environment", "environ",
+		"signals",   "limits",	    "limits of a process",
+		"stdout",    "alarm",	    "descriptors",
+		"umask",     "recursion",   "stdout to nothing",
+		"modules",   "module",	    "all modules",
+		"builtins",  "processor",
 	};
 	struct harness *h = harness_new(1);
 	harness_start(h);
