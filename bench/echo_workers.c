@@ -68,7 +68,7 @@ static int work(struct echo *e)
 	struct fh_err err = { "" };
 	struct agent *agent = NULL;
 	struct fh_id_gen gen = { 0 };
-	struct event_base *base = event_base_new();
+	struct event_base *base = transport_zmq_base();
 	struct blob *value = blob_copy(answer, sizeof answer - 1);
 	FH_ASSERT(base && value);
 	struct agent_config config = {

@@ -37,8 +37,8 @@ NOTICED = (  # what changes something that the next job would find
     (users.os, "chdir"), (users.os, "fchdir"), (users.os, "putenv"), (users.os, "unsetenv"),
     (users.os, "umask"), (users.os, "dup2"), (users.signal, "signal"), (users.signal, "setitimer"),
     (users.signal, "alarm"), (users.signal, "pthread_sigmask"), (users.resource, "setrlimit"),
-    (users.os, "nice"), (users.os, "setpriority"), (users.os, "sched_setaffinity"),
-    (sys, "setrecursionlimit"), (gc, "disable"),
+    (users.resource, "prlimit"), (users.os, "nice"), (users.os, "setpriority"),
+    (users.os, "sched_setaffinity"), (sys, "setrecursionlimit"), (gc, "disable"),
 )
 
 
@@ -189,6 +189,7 @@ class Surroundings:
         """What a slow job may have done without being noticed, as far as it is cheap to see."""
         return (self.builtins.items() <= vars(builtins).items()
                 and self.modules_here.items() <= self.modules.items()
+                and [os.fstat(fd).st_ino for fd in (1, 2)] == self.outputs
                 and not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT)
 
     def put_back_modules(self):

@@ -117,7 +117,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 
 static int make_events(struct worker *w)
 {
-	w->base = event_base_new();
+	w->base = transport_zmq_base();
 	if (!w->base)
 		return FH_ENOMEM;
 	w->grace = evtimer_new(w->base, on_grace, w);

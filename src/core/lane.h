@@ -26,6 +26,7 @@ struct burst {
 	uint32_t session, serial;
 	uint32_t left;	  /* tasks; 0: there is none */
 	uint32_t left_us; /* of work */
+	int64_t until_us;
 };
 
 struct lane {

@@ -6,23 +6,29 @@
  * Short tasks go in bursts: the session that got the last one gets the next ones, too, up to so
  * much work as nobody minds to wait for, and up to its share of all that there is to do: what has
  * been short may be long this time, and then no worker idles while tasks wait behind it at another
- * one. Wrong: each to the least loaded session. With hundreds of workers every no-op wakes a
+ * one. For the same reason it ends in time: many may be live, and none of them for a worker that
+ * idles. Wrong: each to the least loaded session. With hundreds of workers every no-op wakes a
  * process of its own, which costs several times what the no-op does. */
 #include "base/list.h"
 #include "core/function.h"
 #include "core/policy.h"
 #include "core/state.h"
 
-/* Half a millisecond of waiting is not noticed, and is several times what it takes to wake a worker
- * and to hear its answer. */
-enum { BURST_US = 500 };
+enum {
+	/* Half a millisecond of waiting is not noticed, and is several times what it takes to wake
+	 * a worker and to hear its answer. */
+	BURST_US = 500,
+	/* By then it is over, unless a call takes longer than those before it. */
+	BURST_LASTS_US = 4 * BURST_US,
+};
 
 static struct session *in_burst(const struct core *c, const struct lane *l)
 {
 	struct session *s = &c->sessions[l->burst.session];
-	bool can_take = l->burst.left > 0 && s->open && s->serial == l->burst.serial &&
-			!list_empty(&s->ready) && s->pool->classes >> l->class_ix & 1;
-	return can_take ? s : NULL;
+	bool goes_on = l->burst.left > 0 && c->now_us < l->burst.until_us;
+	bool can_take = s->open && s->serial == l->burst.serial && !list_empty(&s->ready) &&
+			s->pool->classes >> l->class_ix & 1;
+	return goes_on && can_take ? s : NULL;
 }
 
 void policy_placed_ahead(const struct core *c, struct lane *l, const struct task *t,
@@ -37,7 +43,8 @@ void policy_placed_ahead(const struct core *c, struct lane *l, const struct task
 				     .left = share == 0		? 1
 					     : share < BURST_US ? (uint32_t)share
 								: BURST_US,
-				     .left_us = BURST_US };
+				     .left_us = BURST_US,
+				     .until_us = c->now_us + BURST_LASTS_US };
 	}
 	b->left_us -= work_us < b->left_us ? work_us : b->left_us;
 	b->left = b->left_us > 0 ? b->left - 1 : 0;

@@ -52,11 +52,16 @@ int transport_zmq_bind(struct event_base *base, const char *url, const struct zm
 /* Where it listens, with the real port: "tcp://127.0.0.1:5555". Belongs to the transport. */
 const char *transport_zmq_url(const struct transport *t);
 
+/* A loop for a worker's end, whose timers keep microseconds: those of an ordinary one go by the
+ * kernel's ticks, of which one is up to 4 ms. NULL: no memory. */
+struct event_base *transport_zmq_base(void);
+
 /* Dials the first of `url_count` dispatchers, then the next one, and so on, for ever, with growing
  * delays; `connected` and `lost` say how it goes, and close_peer() begins anew. `key` may be NULL
  * where all urls are loopback addresses: plain text. `random` gives fresh bits to spread the
- * delays. Urls and key are copied. FH_EINVAL, FH_ENOTFOUND, FH_EIO with a line in `err`;
- * FH_ENOMEM. */
+ * delays. Urls and key are copied. A `base` without precise timers (transport_zmq_base()) works,
+ * but what is said soon after a frame waits for some milliseconds then. FH_EINVAL, FH_ENOTFOUND,
+ * FH_EIO with a line in `err`; FH_ENOMEM. */
 int transport_zmq_connect(struct event_base *base, const char *const *urls, size_t url_count,
 			  const struct zmq_key *key, uint64_t (*random)(void *env), void *env,
 			  struct transport **ret_transport, struct fh_err *err) FH_MUST_USE;

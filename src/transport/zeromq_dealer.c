@@ -123,7 +123,7 @@ static void receive_frame(struct dealer *d, const void *data, size_t len)
 		return;
 	}
 	if (wire_link_pending(d->link))
-		event_active(d->flush, EV_TIMEOUT, 0);
+		flush_soon(d);
 	if (d->delivered == delivered && d->base.handler.heard)
 		d->base.handler.heard(d->base.handler.ctx, 0);
 }
@@ -243,6 +243,17 @@ const char *transport_zmq_dispatcher(const struct transport *t)
 	FH_ASSERT(t->ops == &dealer_ops);
 	const struct dealer *d = (const struct dealer *)t;
 	return d->urls[d->url].url;
+}
+
+struct event_base *transport_zmq_base(void)
+{
+	struct event_config *config = event_config_new();
+	if (!config)
+		return NULL;
+	(void)event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	struct event_base *base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
 }
 
 int transport_zmq_connect(struct event_base *base, const char *const *urls, size_t url_count,

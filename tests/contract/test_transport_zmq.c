@@ -189,6 +189,28 @@ static void a_worker_is_told_why_it_is_refused(void **state)
 	close_raw(router);
 }
 
+/* What is said soon after a frame waits for a moment, but not beyond the end. */
+static void what_waits_leaves_before_the_end(void **state)
+{
+	struct rig *r = *state;
+	for (unsigned round = 0; round < 3; round++) {
+		healthy_worker(r);
+		unsigned before = r->d.got, connected = r->w.connected;
+		assert_int_equal(send_credit(&r->w, 0, 1), 0);
+		run_until(r->loop, r->d.got == before + 1);
+		assert_int_equal(send_credit(&r->w, 0, 2), 0);
+		if (round == 1)
+			end_free(&r->w);
+		else
+			transport_close_peer(r->w.t, 0);
+		run_until(r->loop, r->d.got == before + 2);
+		if (round == 1)
+			r->w = (struct end){ 0 };
+		else
+			run_until(r->loop, r->w.connected == connected + 1);
+	}
+}
+
 static void a_frame_that_is_too_large_ends_its_connection(void **state)
 {
 	struct rig *r = *state;
@@ -502,6 +524,7 @@ int main(void)
 		with_rig(strangers_cost_a_bounded_number_of_peers),
 		with_rig(another_version_is_refused_on_both_sides),
 		with_rig(a_worker_is_told_why_it_is_refused),
+		with_rig(what_waits_leaves_before_the_end),
 		with_rig(a_frame_that_is_too_large_ends_its_connection),
 		with_rig(an_id_of_its_own_choice_is_ignored),
 		with_rig(raw_tcp_junk_hurts_nobody),

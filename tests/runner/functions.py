@@ -77,6 +77,12 @@ def close_stdout():
     return 1
 
 
+def open_in_place_of_stdout():
+    os.close(1)
+    time.sleep(0.001)  # of a short job only what is missing altogether would be noticed
+    return os.open(os.devnull, os.O_WRONLY)
+
+
 def write_junk_everywhere():
     for fd in range(3, 256):
         try:
@@ -228,6 +234,9 @@ def change(what):
     elif what == "limits":
         resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
         resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
+    elif what == "limits of a process":
+        resource.prlimit(0, resource.RLIMIT_NOFILE, (40, 40))
+        time.sleep(0.001)
     elif what == "stdout":
         sys.stdout = open(os.devnull, "w")
         print("lost")

@@ -30,6 +30,9 @@ static void its_descriptors_are_its_own_loss(void **state)
 		      "builtins.RuntimeError",
 		      "the function has written to a descriptor that is not its own");
 	expect_healthy(h, 0, 6);
+	expect_int(harness_result(h, 0, 7, "open_in_place_of_stdout", ""), 1);
+	expect_int(harness_result(h, 0, 8, "say", "Vheard\n"), 1);
+	expect_output(h->jobs[8].result.out, "heard\n");
 	harness_free(h);
 }
 
@@ -121,22 +124,12 @@ static void what_it_changes_is_put_back(void **state)
 {
 	(void)state;
 	static const char *const changes[] = {
-		"directory",
-		"environment",
-		"environ",
-		"signals",
-		"limits",
-		"stdout",
-		"alarm",
-		"descriptors",
-		"umask",
-		"recursion",
-		"stdout to nothing",
-		"modules",
-		"module",
-		"all modules",
-		"builtins",
-		"processor",
+		"directory", "environment", "environ",
+		"signals",   "limits",	    "limits of a process",
+		"stdout",    "alarm",	    "descriptors",
+		"umask",     "recursion",   "stdout to nothing",
+		"modules",   "module",	    "all modules",
+		"builtins",  "processor",
 	};
 	struct harness *h = harness_new(1);
 	harness_start(h);

@@ -199,6 +199,21 @@ static void a_few_short_tasks_go_to_the_least_loaded(void **state)
 	assert_int_equal(burst_of_six(*state, 10), 1);
 }
 
+static void a_burst_is_over_when_its_time_is(void **state)
+{
+	struct bench *b = *state;
+	uint32_t sessions[2];
+	two_sessions(b, 10, 20);
+	for (uint32_t i = 0; i < 2; i++) {
+		submit(b, spec_of(10 + i));
+		expect(b, CORE_DO_PERSIST);
+		stored(b);
+		sessions[i] = expect(b, CORE_DO_ASSIGN)->session;
+		bench_pass(b, 5000); /* the first one runs for longer than those before it */
+	}
+	assert_int_not_equal(sessions[0], sessions[1]);
+}
+
 static void what_is_only_just_short_goes_to_the_least_loaded(void **state)
 {
 	two_sessions(*state, 900, 20);
@@ -308,6 +323,7 @@ int main(void)
 		core_test(short_tasks_go_to_one_session_in_bursts),
 		core_test(a_burst_is_no_more_than_a_session_s_share),
 		core_test(a_few_short_tasks_go_to_the_least_loaded),
+		core_test(a_burst_is_over_when_its_time_is),
 		core_test(what_is_only_just_short_goes_to_the_least_loaded),
 		core_test(a_task_goes_only_where_its_class_runs),
 		core_test(lanes_take_turns),
