@@ -78,24 +78,25 @@ static void needs_draw(struct rng *r, struct knobs *k)
 		k->host[i].labels = i == complete ? all : rng_below(r, all + 1);
 }
 
-static void write_labels(uint32_t labels, char *text, const char *prefix, char separator)
+static void write_labels(uint32_t labels, char text[LABELS_TEXT], const char *first,
+			 const char *next)
 {
-	char *at = text;
-	*at = '\0';
+	size_t len = 0;
+	*text = '\0';
 	for (uint32_t i = 0; i < LABELS; i++)
 		if (labels >> i & 1)
-			at += sprintf(at, "%s%s%c=1", at == text ? "" : (char[]){ separator, 0 },
-				      prefix, (char)('a' + i));
+			len += (size_t)snprintf(text + len, LABELS_TEXT - len, "%s%c=1",
+						len ? next : first, (char)('a' + i));
 }
 
 void labels_said(uint32_t labels, char text[LABELS_TEXT])
 {
-	write_labels(labels, text, "", ',');
+	write_labels(labels, text, "", ",");
 }
 
 void labels_needed(uint32_t labels, char text[LABELS_TEXT])
 {
-	write_labels(labels, text, "label=", ';');
+	write_labels(labels, text, "label=", ";label=");
 }
 
 uint32_t labels_of(const char *said)
