@@ -4,10 +4,10 @@
  * process are those looked at that are busy.
  *
  * Short tasks go in bursts: the session that got the last one gets the next ones, too, up to so
- * much work as nobody minds to wait for, and up to its share of all that there is to do: what has
- * been short may be long this time, and then no worker idles while tasks wait behind it at another
- * one. For the same reason it ends in time: many may be live, and none of them for a worker that
- * idles. Wrong: each to the least loaded session. With hundreds of workers every no-op wakes a
+ * much work as nobody minds to wait for, and to less than two shares of all that there is to do:
+ * what has been short may be long this time, and then no worker idles while tasks wait behind it at
+ * another one. For the same reason it ends in time: many may be live, and none of them for a worker
+ * that idles. Wrong: each to the least loaded session. With hundreds of workers every no-op wakes a
  * process of its own, which costs several times what the no-op does. */
 #include "base/list.h"
 #include "core/function.h"
@@ -37,12 +37,12 @@ void policy_placed_ahead(const struct core *c, struct lane *l, const struct task
 	struct burst *b = &l->burst;
 	uint32_t work_us = function_expected_us(c, t);
 	if (s != in_burst(c, l)) {
-		uint64_t share = c->live / c->session_count;
+		uint64_t shares = 2 * c->live / c->session_count;
 		*b = (struct burst){ .session = worker_session_number(c, s),
 				     .serial = s->serial,
-				     .left = share == 0		? 1
-					     : share < BURST_US ? (uint32_t)share
-								: BURST_US,
+				     .left = shares < 2		 ? 1
+					     : shares < BURST_US ? (uint32_t)shares - 1
+								 : BURST_US,
 				     .left_us = BURST_US,
 				     .until_us = c->now_us + BURST_LASTS_US };
 	}
