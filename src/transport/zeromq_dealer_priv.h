@@ -20,7 +20,8 @@ enum {
 	DEALER_DELAY_MAX_MS = 5000,
 	DEALER_URLS_MAX = 16,
 	/* A frame wakes a thread of ZeroMQ at each end and then the dispatcher, which costs more
-	 * than the results of a millisecond: what is said sooner after a frame shares the next one. */
+	 * than the results of a millisecond: what is said sooner after a frame shares the next one.
+	 */
 	DEALER_PACE_US = 1000,
 };
 
