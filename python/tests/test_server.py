@@ -334,7 +334,9 @@ def test_cancel(remote, tmp_path):
     running = [remote.submit(here.touch_and_wait, str(tmp_path / name), end) for name in "ab"]
     for name in "ab":
         wait_for(tmp_path / name)
-    assert running[0].running() and not running[0].cancel() and not running[0].done()
+    while not running[0].running():  # it has begun, and the server hears of it in a moment
+        pass
+    assert not running[0].cancel() and not running[0].done()
     waiting = [remote.submit(abs, n) for n in range(20)]
     assert waiting[5].task_id and waiting[5].cancel() and waiting[5].cancelled()
     expired = remote.with_options(expires_in=0.05).submit(abs, -1)
