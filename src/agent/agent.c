@@ -12,10 +12,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/agent_priv.h"
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum {
@@ -26,11 +26,7 @@ _Static_assert((int)SESSION_PIPE_MAX == (int)RUNNER_PIPE_MAX, "one pipe, two nam
 
 static int64_t now_us(const struct agent *a)
 {
-	struct timespec t;
-	if (a->config.now_us)
-		return a->config.now_us(a->config.ctx);
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
+	return a->config.now_us ? a->config.now_us(a->config.ctx) : fh_monotonic_us();
 }
 
 void agent_log(struct agent *a, const char *line)

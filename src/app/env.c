@@ -6,13 +6,12 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 int64_t env_now_us(void *env)
 {
-	struct timespec t;
 	(void)env;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
+	return fh_monotonic_us();
 }
 
 int64_t env_wall_ms(void *env)

@@ -3,8 +3,8 @@
  * With --wait, drain asks until the worker has nothing left; one that leaves meanwhile has nothing
  * left either. */
 #include <poll.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "cli/client.h"
 #include "cli/command.h"
 #include "cli/table.h"
@@ -14,9 +14,7 @@ enum { ASK_EVERY_MS = 200 };
 
 static int64_t now_ms(void)
 {
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return fh_monotonic_us() / 1000;
 }
 
 /* Asks again until it has nothing left; `a` is then the last answer. */

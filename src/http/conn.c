@@ -16,18 +16,16 @@
 
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <event2/http.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 static int64_t now_ms(void)
 {
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return fh_monotonic_us() / 1000;
 }
 
 static void arm(struct conn *c, int64_t in_ms)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "runner/embedded.h"
 #include "runner/runner_priv.h"
@@ -24,9 +25,7 @@ enum {
 
 uint64_t runner_now(void)
 {
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return (uint64_t)fh_monotonic_us() / 1000;
 }
 
 int64_t runner_unix_now(void)

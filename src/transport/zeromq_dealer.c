@@ -6,9 +6,9 @@
  * refusal, no memory: the attempt ends, and another one begins. */
 #include <event2/event.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "transport/zeromq_dealer_priv.h"
 #include "transport/zeromq_priv.h"
@@ -23,13 +23,6 @@ void dealer_wake(struct dealer *d)
 
 /* ---- out ---- */
 
-static int64_t now_us(void)
-{
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
-}
-
 static void on_flush(evutil_socket_t fd, short what, void *ctx)
 {
 	struct dealer *d = ctx;
@@ -43,7 +36,7 @@ static void on_flush(evutil_socket_t fd, short what, void *ctx)
 			break;
 		if (ret == 0)
 			ret = zsocket_send(d->socket, d->frame, len, 0);
-		d->flushed_us = now_us();
+		d->flushed_us = fh_monotonic_us();
 	}
 	if (ret)
 		dealer_end_attempt(d, fh_error_text(ret));
@@ -56,7 +49,7 @@ static void flush_soon(struct dealer *d)
 {
 	if (event_pending(d->flush, EV_TIMEOUT, NULL))
 		return;
-	int64_t wait_us = d->flushed_us + DEALER_PACE_US - now_us();
+	int64_t wait_us = d->flushed_us + DEALER_PACE_US - fh_monotonic_us();
 	struct timeval tv = { .tv_usec = wait_us };
 	if (wait_us <= 0 || event_add(d->flush, &tv))
 		event_active(d->flush, EV_TIMEOUT, 0);

@@ -5,9 +5,9 @@
  * modes: one of the two does not come about within TRY_MS. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "transport/zeromq_guard.h"
 #include "transport/zeromq_priv.h"
 
@@ -29,9 +29,7 @@ struct tryout {
 
 static int64_t now_ms(void)
 {
-	struct timespec t;
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+	return fh_monotonic_us() / 1000;
 }
 
 static int zmq_failed(struct fh_err *err)
