@@ -95,9 +95,8 @@ void alone_assign_all(struct core *c)
 	}
 }
 
-void alone_lost(struct core *c, const struct session *s, struct task *t)
+void alone_lost(const struct session *s, struct task *t)
 {
-	(void)c;
 	t->tally.losses += PLANTED(LOSS_COUNTED_TWICE) && s->pauses ? 2 : 1;
 	if (s->kept_for != t && !PLANTED(COMPANION_STRUCK))
 		return;

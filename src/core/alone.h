@@ -32,7 +32,7 @@ void alone_let_go(struct core *c, struct session *s);
 void alone_over(struct core *c, struct session *s);
 
 /* The worker of this session is lost, or says so, with the task on it. */
-void alone_lost(struct core *c, const struct session *s, struct task *t);
+void alone_lost(const struct session *s, struct task *t);
 
 /* Nothing more is tried: it is the task that does it. */
 bool alone_is_poison(const struct core *c, const struct task *t);

@@ -152,7 +152,7 @@ static bool may_be_cancelled(const struct task *t)
 
 static void lost_by_worker(struct core *c, struct task *t)
 {
-	alone_lost(c, worker_session(c, t->session), t);
+	alone_lost(worker_session(c, t->session), t);
 	ending_lost(c, t);
 }
 

@@ -48,7 +48,7 @@ static uint64_t mix_lane(uint64_t hash, const struct core *c, const struct lane 
 	hash = mix(hash, l->live);
 	hash = mix(hash, (uint64_t)l->deficit << 32 | l->reserved);
 	hash = mix(hash, (uint64_t)l->burst.session << 32 | l->burst.serial);
-	hash = mix(hash, (uint64_t)l->burst.left << 32 | l->burst.left_us);
+	hash = mix(mix(hash, l->burst.left), l->burst.left_us);
 	hash = mix(hash, (uint64_t)l->burst.until_us);
 	hash = mix(hash, (uint64_t)l->promised << 32 | (uint32_t)l->reserved_worst);
 	hash = mix(hash, (uint64_t)(uint32_t)l->backlog_top << 32 | (uint32_t)l->grown_top);

@@ -24,8 +24,8 @@ struct core;
 /* Short tasks that go to the same session, one behind the other (policy_place.c). */
 struct burst {
 	uint32_t session, serial;
-	uint32_t left;	  /* tasks; 0: there is none */
 	uint32_t left_us; /* of work */
+	uint64_t left;	  /* tasks; 0: there is none */
 	int64_t until_us;
 };
 

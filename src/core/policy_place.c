@@ -40,9 +40,7 @@ void policy_placed_ahead(const struct core *c, struct lane *l, const struct task
 		uint64_t shares = 2 * c->live / c->session_count;
 		*b = (struct burst){ .session = worker_session_number(c, s),
 				     .serial = s->serial,
-				     .left = shares < 2		 ? 1
-					     : shares < BURST_US ? (uint32_t)shares - 1
-								 : BURST_US,
+				     .left = shares < 2 ? 1 : shares - 1,
 				     .left_us = BURST_US,
 				     .until_us = c->now_us + BURST_LASTS_US };
 	}

@@ -52,10 +52,10 @@ bool action_room(struct core *c)
 /* The session that an event comes from has been heard. */
 static void heard(struct core *c, uint32_t session)
 {
-	const struct session *s = worker_session(c, session);
+	struct session *s = worker_session(c, session);
 	if (PLANTED(IDLE_IS_SILENT) && list_empty(&s->in_flight))
 		return; /* only who works is heard */
-	liveness_heard(c, worker_session(c, session));
+	liveness_heard(c, s);
 }
 
 static void handle_session(struct core *c, struct core_event *ev)

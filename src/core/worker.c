@@ -162,7 +162,7 @@ void worker_session_lose(struct core *c, struct session *s, bool in_order)
 			detach_starting(c, t);
 		} else {
 			if (!in_order || PLANTED(LEFT_IS_LOST))
-				alone_lost(c, s, t);
+				alone_lost(s, t);
 			task_move(c, t, PHASE_ORPHANED);
 		}
 	}
