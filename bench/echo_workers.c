@@ -76,7 +76,7 @@ static int work(struct echo *e)
 		.instance = fh_id_next(&gen, (uint64_t)time(NULL) * 1000, random_bits(NULL)),
 		.slots = e->slots,
 		.mode = e->mode,
-		.ahead = e->mode == WIRE_PULL ? SESSION_AHEAD_PULL : SESSION_AHEAD_PUSH,
+		.ahead = session_ahead_elsewhere(e->mode),
 		.host = "echo",
 		.result_max = 1 << 20,
 		.ctx = e,

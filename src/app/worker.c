@@ -171,7 +171,7 @@ static int start_agent(struct worker *w, struct fh_err *err)
 	config.own_transport = w->transport;
 	config.instance = fh_id_next(&gen, (uint64_t)env_wall_ms(NULL), env_random(NULL));
 	config.mode = w->options->mode;
-	config.ahead = config.mode == WIRE_PULL ? SESSION_AHEAD_PULL : SESSION_AHEAD_PUSH;
+	config.ahead = session_ahead_elsewhere(config.mode);
 	config.ctx = w;
 	config.log = on_log;
 	config.welcomed = on_welcomed;

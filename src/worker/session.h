@@ -88,6 +88,12 @@ struct session_config {
 	uint32_t ahead; /* tasks that it asks for, for each slot; 0: SESSION_AHEAD_LOCAL */
 };
 
+/* For a worker that is elsewhere. */
+static inline uint32_t session_ahead_elsewhere(enum wire_mode mode)
+{
+	return mode == WIRE_PULL ? SESSION_AHEAD_PULL : SESSION_AHEAD_PUSH;
+}
+
 struct session_stats {
 	bool welcomed;
 	bool broken;	 /* the runner cannot start children */
