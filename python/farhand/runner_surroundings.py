@@ -160,7 +160,15 @@ class Surroundings:
         self.flush_stdout()
         self.flush_stderr()
         _libc.fflush(None)
+        return self.prints_here()
+
+    def prints_here(self):
+        """Whether descriptors 1 and 2 are still the pipes."""
         return [os.fstat(fd).st_ino for fd in (1, 2)] == self.outputs
+
+    def left_nothing(self):
+        """Whether no process lives on, and few descriptors are open; reaps what has ended."""
+        return not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT
 
     def put_back(self):
         """What the next job must find as this one did; False: that cannot be done."""
@@ -182,15 +190,13 @@ class Surroundings:
         for number, limit in self.limits:
             if resource.getrlimit(number) != limit:
                 resource.setrlimit(number, limit)
-        return (not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT
-                and os.getpriority(os.PRIO_PROCESS, 0) == self.nice)
+        return self.left_nothing() and os.getpriority(os.PRIO_PROCESS, 0) == self.nice
 
     def seems_whole(self):
         """What a slow job may have done without being noticed, as far as it is cheap to see."""
         return (self.builtins.items() <= vars(builtins).items()
                 and self.modules_here.items() <= self.modules.items()
-                and [os.fstat(fd).st_ino for fd in (1, 2)] == self.outputs
-                and not lives_on() and free_descriptor() < self.first_free + DESCRIPTORS_LEFT)
+                and self.prints_here() and self.left_nothing())
 
     def put_back_modules(self):
         """Modules and builtins that were there at the start and are gone or replaced. Without them
