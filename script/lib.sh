@@ -82,3 +82,17 @@ build_release() {
 	ninja_build release
 	ln -sfn release/src/app/farhand build/farhand
 }
+
+# side_by_side FUNCTION ITEM... : calls FUNCTION ITEM for each, as many at once as there are cores.
+# What it finds it writes down itself: its status is not looked at.
+side_by_side() {
+	local function=$1 item
+	shift
+	for item; do
+		while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+			wait -n || true
+		done
+		"$function" "$item" &
+	done
+	wait
+}
