@@ -233,8 +233,14 @@ int main(int argc, char **argv)
 					.python = python,
 					.result_max = 64 << 20,
 					.log_max = 1 << 20 };
-	struct runner_handler handler = { &b,	       on_ready, on_slot, on_started,
-					  on_finished, NULL,	 NULL,	  on_broken };
+	struct runner_handler handler = {
+		.ctx = &b,
+		.ready = on_ready,
+		.slot_ready = on_slot,
+		.started = on_started,
+		.finished = on_finished,
+		.broken = on_broken,
+	};
 	struct fh_err err;
 	if (!b.base || runner_new(&config, &handler, &b.runner, &err))
 		die("cannot start");

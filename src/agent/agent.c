@@ -225,6 +225,15 @@ static void on_started(void *ctx, unsigned slot, uint64_t job)
 	slot_event(ctx, SESSION_EV_STARTED, slot, job);
 }
 
+static void on_printed(void *ctx, unsigned slot, uint64_t job, const uint64_t bytes[2])
+{
+	struct session_event event = {
+		.kind = SESSION_EV_PRINTED,
+		.slot = { .slot = slot, .job = job, .printed = { bytes[0], bytes[1] } }
+	};
+	step(ctx, &event, NULL);
+}
+
 static void on_returned(void *ctx, unsigned slot, uint64_t job)
 {
 	slot_event(ctx, SESSION_EV_RETURNED, slot, job);
@@ -289,6 +298,7 @@ static int start_runner(struct agent *a, const struct agent_config *config, stru
 		.ready = on_ready,
 		.slot_ready = on_slot_ready,
 		.started = on_started,
+		.printed = on_printed,
 		.finished = on_finished,
 		.returned = on_returned,
 		.slot_down = on_slot_down,

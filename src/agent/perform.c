@@ -203,6 +203,20 @@ static void send_heartbeat(struct agent *a)
 		transmit(a, &m);
 }
 
+/* Not there: the job is over, and its result brings all of it. */
+static void send_log(struct agent *a, const struct session_action *action)
+{
+	const struct session_piece *p = &action->piece;
+	struct wire_msg m = { .type = WIRE_LOG,
+			      .log = { .task = action->ref.task,
+				       .token = action->ref.token,
+				       .is_error = p->is_error,
+				       .offset = p->from } };
+	if (runner_output(a->runner, action->slot, action->job, p->is_error, p->from, p->to,
+			  &m.log.data) == 0)
+		transmit(a, &m);
+}
+
 static void send_hello(struct agent *a)
 {
 	struct session_stats stats;
@@ -233,6 +247,10 @@ static void talk(struct agent *a, const struct session_action *action)
 	case SESSION_DO_SEND_FUNCTION_GET:
 		m.type = WIRE_FUNCTION_GET;
 		m.function_get.function = action->id;
+		break;
+	case SESSION_DO_SEND_ASSIGN_ACK:
+		m.type = WIRE_ASSIGN_ACK;
+		m.assign_ack.assigns = action->assigns;
 		break;
 	case SESSION_DO_SEND_STARTED:
 		m.type = WIRE_STARTED;
@@ -305,6 +323,9 @@ static void perform(struct agent *a, const struct session_action *action, struct
 		break;
 	case SESSION_DO_SEND_RESULT:
 		send_result(a, action);
+		break;
+	case SESSION_DO_SEND_LOG:
+		send_log(a, action);
 		break;
 	case SESSION_DO_SEND_HEARTBEAT:
 		send_heartbeat(a);

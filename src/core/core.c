@@ -103,6 +103,7 @@ bool core_find(const struct core *c, struct fh_id id, struct core_view *ret_view
 		.recording = t->phase == PHASE_ENDING,
 		.leased = task_is_leased(t),
 		.attempt = t->tally.attempt,
+		.token = t->token,
 		.started_us = t->phase == PHASE_RUNNING ? t->started_us : 0,
 		.session = task_is_leased(t) ? t->session : CORE_NO_SESSION,
 	};

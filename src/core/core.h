@@ -47,11 +47,12 @@ int64_t core_next_us(const struct core *c);
 
 struct core_view {
 	uint32_t ref;
-	enum task_state state; /* QUEUED or RUNNING, or the final state that is being recorded */
-	bool recording;	       /* an end is on its way to the store: not to be told yet */
-	bool leased;	       /* a worker has it */
-	uint32_t attempt;      /* the current one */
-	int64_t started_us;    /* while RUNNING */
+	enum task_state state;	 /* QUEUED or RUNNING, or the final state that is being recorded */
+	bool recording;		 /* an end is on its way to the store: not to be told yet */
+	bool leased;		 /* a worker has it */
+	uint32_t attempt;	 /* the current one */
+	struct task_token token; /* of it, while a worker has it */
+	int64_t started_us;	 /* while RUNNING */
 	uint32_t session;
 };
 
@@ -72,6 +73,7 @@ struct core_wait_view {
 	uint32_t ref, class_ix;
 	enum core_wait wait;
 	uint32_t session; /* that has it; CORE_NO_SESSION */
+	uint64_t sent_no; /* the number of its ASSIGN there; 0: it was adopted, or not sent yet */
 	uint32_t before;  /* TURN: tasks before it in its lane */
 	uint32_t losses;
 	int64_t due_us; /* RETRY: when it may be tried again */

@@ -54,6 +54,7 @@ bool core_find_wait(const struct core *c, struct fh_id id, struct core_wait_view
 		.class_ix = c->lanes[t->lane].class_ix,
 		.wait = wait,
 		.session = task_is_placed(t) ? t->session : CORE_NO_SESSION,
+		.sent_no = t->phase == PHASE_LEASED ? t->sent_no : 0,
 		.before = wait == CORE_WAITS_TURN ? before_in_lane(c, t) : 0,
 		.losses = t->tally.losses,
 		.due_us = wait == CORE_WAITS_RETRY ? t->due_us : 0,

@@ -23,6 +23,8 @@ struct function {
 	uint64_t *sessions; /* bit set: sessions that wait for the payload; NULL: none */
 };
 
+struct live_log;
+
 /* A place of the window, under the core's `ref`. */
 struct window_task {
 	bool used;
@@ -30,6 +32,7 @@ struct window_task {
 	struct function *function;
 	int64_t started_ms;	   /* 0: no child has begun this attempt */
 	struct list running;	   /* in dispatch.running while it takes a slot */
+	struct live_log *live_log; /* what the attempt has printed so far; NULL: nothing */
 	struct task_result result; /* while its end is being recorded */
 };
 
@@ -109,6 +112,7 @@ struct session {
 	bool connected;
 	uint64_t peer;			       /* while connected */
 	uint64_t sent;			       /* ASSIGNs over this connection */
+	uint64_t arrived;		       /* of these, known to have come */
 	char key_name[TRANSPORT_NAME_MAX + 1]; /* of the worker's key; empty: it has none */
 	struct wire_hello hello;	       /* without the list of what it held */
 	int64_t connected_ms;		       /* wall clock of its first HELLO */
@@ -139,6 +143,7 @@ struct dispatch {
 
 	struct window_task *window;
 	struct list running;
+	size_t live_log_bytes;	      /* of memory, for all of the window */
 	struct wire_result *incoming; /* the RESULT whose event is being performed */
 	struct finish_batch *batch;   /* collects until the end of the run */
 
@@ -267,6 +272,15 @@ void window_release(struct dispatch *d);
 /* Moves the record into its place. */
 void window_put(struct dispatch *d, uint32_t ref, struct task_rec *own_task, struct function *f);
 void window_clear(struct dispatch *d, uint32_t ref);
+
+/* -- live_log.c */
+/* A LOG of this session's worker. */
+void live_log_add(struct dispatch *d, const struct session *s, const struct wire_log *m);
+/* Copies of what this attempt has printed into `out` and `err`, with whether they were cut; false:
+ * nothing is known. */
+bool live_log_copy(const struct window_task *t, uint32_t attempt, struct task_result *ret_result);
+/* The attempt is over. */
+void live_log_drop(struct dispatch *d, struct window_task *t);
 
 /* -- finish.c */
 void finish_perform(struct dispatch *d, const struct core_action *a);

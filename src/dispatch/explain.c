@@ -242,12 +242,13 @@ static void wait_until(struct dispatch *d, struct explanation *e, bool retry, in
 
 /* ---- a worker has it ---- */
 
-static void with_worker(struct dispatch *d, struct explanation *e, uint32_t session, bool runs)
+static void with_worker(struct dispatch *d, struct explanation *e,
+			const struct core_wait_view *wait)
 {
-	const struct session *s = &d->sessions[session];
+	const struct session *s = &d->sessions[wait->session];
 	struct core_session_view view;
 	char id[FH_ID_TEXT], name[80] = "the local pool", time[SPAN_TEXT];
-	core_session_look(d->core, session, &view);
+	core_session_look(d->core, wait->session, &view);
 	int64_t left_us = d->config.limits.liveness_us - view.silent_us;
 	fh_id_format(s->hello.instance, id);
 	if (!s->door->local)
@@ -260,8 +261,10 @@ static void with_worker(struct dispatch *d, struct explanation *e, uint32_t sess
 		     "%s has it, and %s; if it is not back in %s, the task goes on elsewhere", name,
 		     s->connected ? "says nothing" : "has lost its connection",
 		     span(left_us, time));
-	else if (runs)
+	else if (wait->wait == CORE_WAITS_END)
 		tell(e, CALL_WAITS_FOR_RUNNING, "it runs on %s", name);
+	else if (wait->sent_no > s->arrived)
+		tell(e, CALL_WAITS_FOR_NOTHING, "it is on its way to %s", name);
 	else
 		tell(e, CALL_WAITS_FOR_NOTHING, "%s has it and is about to begin it", name);
 }
@@ -293,7 +296,7 @@ static bool from_window(struct dispatch *d, struct call_explain *c)
 		break;
 	case CORE_WAITS_START:
 	case CORE_WAITS_END:
-		with_worker(d, &e, view.session, view.wait == CORE_WAITS_END);
+		with_worker(d, &e, &view);
 		break;
 	case CORE_WAITS_RETRY:
 		wait_until(d, &e, true,

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "base/plant.h"
 #include "dispatch/dispatch_priv.h"
 
 struct retry_op {
@@ -93,7 +94,11 @@ static void persist_final(struct dispatch *d, const struct core_action *a)
 		d->incoming->result = (struct task_result){ 0 };
 	} else {
 		describe(t, a->persist.reason, r);
+		/* It may have printed more that nobody has seen. */
+		if (live_log_copy(t, a->persist.tally.attempt, r))
+			r->out_cut = r->err_cut = true;
 	}
+	live_log_drop(d, t);
 	r->state = a->persist.state;
 	r->reason = a->persist.reason;
 	if (!r->started_ms || (t->started_ms && t->started_ms < r->started_ms))
@@ -187,6 +192,8 @@ static void persist_retry(struct dispatch *d, const struct core_action *a)
 	FH_ASSERT(t->used && fh_id_equal(t->rec.id, a->id));
 	list_remove(&t->running);
 	t->started_ms = 0;
+	if (!PLANTED(LOG_OF_LOST_ATTEMPT))
+		live_log_drop(d, t);
 	t->rec.tally = a->persist.tally;
 	struct retry_op *o = dispatch_alloc(1, sizeof *o);
 	o->d = d;

@@ -177,10 +177,18 @@ static void function_get(struct dispatch *d, uint32_t session, struct fh_id id)
 	function_unpin(d, f);
 }
 
+/* What was never sent cannot have come. */
+static void arrived(struct session *s, uint64_t assigns)
+{
+	if (assigns > s->arrived && assigns <= s->sent)
+		s->arrived = assigns;
+}
+
 static void heartbeat(struct dispatch *d, struct session *s, const struct wire_heartbeat *h)
 {
 	struct wire_msg m = { .type = WIRE_HEARTBEAT, .heartbeat.assigns = s->sent };
 	session_send(d, session_number(d, s), &m);
+	arrived(s, h->assigns);
 	session_held(d, s, &h->in_flight, h->assigns, false);
 }
 
@@ -218,6 +226,14 @@ static void handle(struct dispatch *d, struct session *s, struct wire_msg *m)
 		break;
 	case WIRE_STARTED:
 		started(d, session, &m->ref);
+		break;
+	case WIRE_ASSIGN_ACK:
+		dispatch_step(d, &ev);
+		arrived(s, m->assign_ack.assigns);
+		break;
+	case WIRE_LOG: /* what prints has begun */
+		started(d, session, &(struct wire_ref){ m->log.task, m->log.token });
+		live_log_add(d, s, &m->log);
 		break;
 	case WIRE_RESULT:
 		result(d, s, &m->result);

@@ -57,8 +57,12 @@ static bool from_window(struct dispatch *d, struct call_get_task *c)
 	rec.finished_ms = 0;
 	rec.result_size = 0;
 	c->ret_task = &rec;
-	c->ret_result = NULL;
+	struct task_result so_far = { 0 };
+	bool printed =
+		running && (c->want & CALL_WANT_LOGS) && live_log_copy(t, view.attempt, &so_far);
+	c->ret_result = printed ? &so_far : NULL;
 	answer(d, c, 0);
+	task_result_release(&so_far);
 	return true;
 }
 

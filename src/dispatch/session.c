@@ -78,7 +78,7 @@ static void connect_to(struct session *s, struct door *door, uint64_t peer)
 {
 	s->door = door;
 	s->peer = peer;
-	s->sent = 0;
+	s->sent = s->arrived = 0;
 	s->connected = true;
 	const char *name = transport_peer_name(door->transport, peer);
 	(void)snprintf(s->key_name, sizeof s->key_name, "%s", name ? name : "");

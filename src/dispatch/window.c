@@ -41,6 +41,7 @@ void window_clear(struct dispatch *d, uint32_t ref)
 	list_remove(&t->running);
 	if (t->function)
 		function_unpin(d, t->function);
+	live_log_drop(d, t);
 	task_rec_release(&t->rec);
 	task_result_release(&t->result);
 	t->used = false;

@@ -146,8 +146,10 @@ struct call_get_task {
 	unsigned want; /* mask of call_want */
 	uint32_t wait_ms;
 	enum call_wait_for wait_for;
-	const struct task_rec *ret_task;      /* state may be RUNNING here */
-	const struct task_result *ret_result; /* NULL while not final */
+	const struct task_rec *ret_task; /* state may be RUNNING here */
+	/* While not final: only what it has printed so far, if logs are wanted and something is
+	 * known of them; else NULL */
+	const struct task_result *ret_result;
 };
 
 struct call_view {

@@ -131,10 +131,15 @@ static bool reply_unchanged(struct exchange *x, const struct task_rec *task, boo
 	return reply_known(x, tag);
 }
 
+static void set_state_header(struct exchange *x, const struct task_rec *task)
+{
+	exchange_set_header(x, "Farhand-State", task_state_name(task->state));
+}
+
 /* What the bytes of a result are written with; its reader needs no other library. */
 static void set_result_headers(struct exchange *x, const struct task_rec *task)
 {
-	exchange_set_header(x, "Farhand-State", task_state_name(task->state));
+	set_state_header(x, task);
 	exchange_set_header(x, "Farhand-Serializer", serializer_name(SERIALIZER_PICKLE));
 }
 
@@ -204,12 +209,13 @@ static void logs_got(struct exchange *x)
 	}
 	if (!exchange_may_send(x, blob_len(logs->out) + blob_len(logs->err)))
 		return;
+	set_state_header(x, r->call.ret_task);
 	if (r->stream) {
 		exchange_reply_blob(x, 200, "text/plain; charset=utf-8",
 				    r->stream == 1 ? logs->out : logs->err);
 		return;
 	}
-	text_str(&t, "{");
+	text_printf(&t, "{\"state\":\"%s\",", task_state_name(r->call.ret_task->state));
 	add_stream(&t, "stdout", logs->out, logs->out_cut);
 	text_str(&t, ",");
 	add_stream(&t, "stderr", logs->err, logs->err_cut);

@@ -61,6 +61,14 @@ static bool read_log(struct slot *s, struct log *l)
 	return true;
 }
 
+/* Nothing else waits to be told, so it overtakes nothing. */
+static void tell_printed(struct slot *s)
+{
+	const struct runner_handler *h = &s->r->handler;
+	const uint64_t bytes[2] = { s->logs[0].len, s->logs[1].len };
+	h->printed(h->ctx, s->number, job_first(s)->number, bytes);
+}
+
 static void log_readable(evutil_socket_t fd, short what, void *ctx)
 {
 	struct slot *s = ctx;
@@ -71,7 +79,11 @@ static void log_readable(evutil_socket_t fd, short what, void *ctx)
 	slot_return_unread(s);
 	/* If the child has begun one of these meanwhile, the first one's answer is here. */
 	slot_receive(s, UINT32_MAX);
+	size_t before = l->len;
 	bool open = !l->readable || read_log(s, l); /* the job can have ended meanwhile */
+	runner_flush(s->r);
+	if (l->readable && l->len > before)
+		tell_printed(s);
 	if (l->readable && (!open || l->cut)) {
 		(void)event_del(l->readable);
 		l->dropped = open;
@@ -106,6 +118,16 @@ void log_unwatch(struct slot *s)
 		s->logs[i].readable = NULL;
 		s->logs[i].dropped = false;
 	}
+}
+
+int log_copy(const struct slot *s, unsigned stream, uint64_t from, uint64_t to,
+	     struct blob **ret_blob)
+{
+	const struct log *l = &s->logs[stream];
+	if (from > to || to > l->len)
+		return FH_ENOTFOUND;
+	*ret_blob = blob_copy(l->data + from, (size_t)(to - from));
+	return *ret_blob ? 0 : FH_ENOMEM;
 }
 
 void log_drain(struct slot *s)

@@ -294,6 +294,17 @@ int runner_run(struct runner *r, unsigned slot, const struct runner_job *job)
 	return ret;
 }
 
+int runner_output(struct runner *r, unsigned slot, uint64_t job, bool is_error, uint64_t from,
+		  uint64_t to, struct blob **ret_blob)
+{
+	FH_ASSERT_CMP(slot, <, r->config.slots);
+	struct slot *s = &r->slots[slot];
+	const struct job *first = job_first(s);
+	if (!first || first->number != job)
+		return FH_ENOTFOUND;
+	return log_copy(s, is_error, from, to, ret_blob);
+}
+
 void runner_steal(struct runner *r, unsigned slot)
 {
 	FH_ASSERT_CMP(slot, <, r->config.slots);

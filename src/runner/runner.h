@@ -69,6 +69,9 @@ struct runner_handler {
 	void (*slot_ready)(void *ctx, unsigned slot);
 	/* The child has begun this job; at most one job of a slot has begun and not finished. */
 	void (*started)(void *ctx, unsigned slot, uint64_t job);
+	/* The job, which runs, has printed more: so many bytes of stdout and stderr by now, of
+	 * which runner_output() gives any part. Of a short job this may never come. */
+	void (*printed)(void *ctx, unsigned slot, uint64_t job, const uint64_t bytes[2]);
 	/* The job is over; the result is the callee's. Without Python's word (a crash, a kill) it
 	 * has no value, and error_type is the reason's name. Reason CRASH for a child that died
 	 * under it, WORKER_LOST when it was lost without its own doing (the template died), or what
@@ -100,6 +103,12 @@ void runner_free(struct runner **r);
  * long, because its child is on its way out (`slot_down` follows); FH_EINVAL: the retry classes are
  * longer than 4000 bytes; FH_ENOMEM; FH_EIO. Nothing was taken then. */
 int runner_run(struct runner *r, unsigned slot, const struct runner_job *job) FH_MUST_USE;
+
+/* What the job that the slot runs has printed: the bytes `from` to `to` of stdout, or of stderr.
+ * They are a part of what `finished` will bring. FH_ENOTFOUND: the slot runs another job, or these
+ * bytes are not there; FH_ENOMEM. The blob is the caller's. */
+int runner_output(struct runner *r, unsigned slot, uint64_t job, bool is_error, uint64_t from,
+		  uint64_t to, struct blob **ret_blob) FH_MUST_USE;
 
 /* Takes back what waits behind the job that the slot is running: `returned` for each, race-free: a
  * job is either returned or run, never both. */

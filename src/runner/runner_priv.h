@@ -188,6 +188,9 @@ void log_init(struct slot *s);
 /* Begins or ends reading while the first job runs. */
 void log_watch(struct slot *s); /* called at every tick */
 void log_unwatch(struct slot *s);
+/* A part of what was read while the first job ran; see runner_output(). */
+int log_copy(const struct slot *s, unsigned stream, uint64_t from, uint64_t to,
+	     struct blob **ret_blob) FH_MUST_USE;
 /* Everything that is in the pipes now. */
 void log_drain(struct slot *s);
 /* What was read goes before what the result has; the buffers are empty then. */

@@ -3,7 +3,7 @@
  * same as a grammar. F(kind, member): `kind` names a triple of functions in codec.c and what
  * wire_msg_release() does.
  *
- * Whoever changes this list raises WIRE_VERSION. */
+ * Whoever changes this list after a release raises WIRE_VERSION. */
 #ifndef FARHAND_WIRE_FIELDS_H
 #define FARHAND_WIRE_FIELDS_H
 
@@ -68,6 +68,15 @@
 #define WIRE_FIELDS_DRAIN(F)	 F(how, drain.how)
 #define WIRE_FIELDS_BYE(F)	 F(why, bye.why) F(text, bye.text)
 
+#define WIRE_FIELDS_ASSIGN_ACK(F) F(u64, assign_ack.assigns)
+
+#define WIRE_FIELDS_LOG(F)    \
+	F(id, log.task)       \
+	F(token, log.token)   \
+	F(flag, log.is_error) \
+	F(u64, log.offset)    \
+	F(blob, log.data)
+
 /* M(name, fields) */
 #define WIRE_MESSAGES(M)                          \
 	M(HELLO, WIRE_FIELDS_HELLO)               \
@@ -83,6 +92,8 @@
 	M(CANCEL, WIRE_FIELDS_REF)                \
 	M(HEARTBEAT, WIRE_FIELDS_HEARTBEAT)       \
 	M(DRAIN, WIRE_FIELDS_DRAIN)               \
-	M(BYE, WIRE_FIELDS_BYE)
+	M(BYE, WIRE_FIELDS_BYE)                   \
+	M(ASSIGN_ACK, WIRE_FIELDS_ASSIGN_ACK)     \
+	M(LOG, WIRE_FIELDS_LOG)
 
 #endif

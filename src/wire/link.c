@@ -97,8 +97,9 @@ static bool is_urgent(enum wire_type type, size_t len)
 {
 	if (type == WIRE_HEARTBEAT)
 		return len <= ENTRY_MAX;
+	/* A LOG may be short, and is still to stay in order with the others and with RESULT. */
 	return type != WIRE_ASSIGN && type != WIRE_FUNCTION && type != WIRE_RESULT &&
-	       len <= WIRE_URGENT_MAX;
+	       type != WIRE_LOG && len <= WIRE_URGENT_MAX;
 }
 
 int wire_link_send(struct wire_link *link, struct wire_msg *own_msg)

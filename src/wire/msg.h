@@ -6,7 +6,9 @@
  *              what I still hold                        what was declared and is not accepted
  *   CREDIT     granted_total, cumulative    ASSIGN      one task, under a token
  *   FUNCTION_GET  send me this function     FUNCTION    the pickled callable (or: unknown)
- *   STARTED    a child has begun the task   RESULT_ACK  recorded, durable: forget it
+ *   ASSIGN_ACK which ASSIGNs have come      RESULT_ACK  recorded, durable: forget it
+ *   STARTED    a child has begun the task
+ *   LOG        what it prints meanwhile
  *   RESULT     how the attempt ended;       STALE       not recorded, token is old: forget it
  *              resent until ACK or STALE    CANCEL      end this attempt (kill what runs)
  *   HEARTBEAT  alive, tokens in flight      HEARTBEAT   the answer: alive
@@ -52,6 +54,8 @@ enum wire_type {
 	WIRE_HEARTBEAT,
 	WIRE_DRAIN,
 	WIRE_BYE,
+	WIRE_ASSIGN_ACK,
+	WIRE_LOG,
 	WIRE_TYPE_END,
 };
 
@@ -126,10 +130,25 @@ struct wire_result {
 };
 
 struct wire_heartbeat {
-	/* From a worker: the number of the last ASSIGN that it has got; those up to here need no
-	 * waiting for. From a dispatcher: of the last one that it has sent. */
+	/* From a worker: the number of the last ASSIGN that had come when the list was made; those
+	 * up to here that are not in it need no waiting for. From a dispatcher: of the last one
+	 * that it has sent. */
 	uint64_t assigns;
 	struct wire_refs in_flight; /* from a dispatcher: empty */
+};
+
+/* Cumulative, so that one is enough for many ASSIGNs, and a lost one does no harm. */
+struct wire_assign_ack {
+	uint64_t assigns; /* the number of the last ASSIGN that has come over this connection */
+};
+
+/* A piece of what a running task has printed. A copy: all of it comes with RESULT again. */
+struct wire_log {
+	struct fh_id task;
+	struct task_token token;
+	bool is_error;	 /* stderr; otherwise stdout */
+	uint64_t offset; /* bytes of this stream before it */
+	struct blob *data;
 };
 
 enum wire_drain_how {
@@ -169,6 +188,8 @@ struct wire_msg {
 		struct wire_heartbeat heartbeat;
 		struct wire_drain drain;
 		struct wire_bye bye;
+		struct wire_assign_ack assign_ack;
+		struct wire_log log;
 	};
 };
 

@@ -33,7 +33,9 @@ enum session_action_kind {
 	SESSION_DO_SEND_HELLO,
 	SESSION_DO_SEND_CREDIT,	      /* `granted_total` */
 	SESSION_DO_SEND_FUNCTION_GET, /* `id` */
+	SESSION_DO_SEND_ASSIGN_ACK,   /* `assigns` */
 	SESSION_DO_SEND_STARTED,      /* `ref` */
+	SESSION_DO_SEND_LOG,	      /* `ref`, `piece` of what `job` on `slot` has printed */
 	SESSION_DO_SEND_RESULT,	      /* `ref` and a copy of the result that is kept for `job`, or
 					 if none was, one made of `state` and `reason` */
 	SESSION_DO_SEND_HEARTBEAT,    /* with the list of session_in_flight() */
@@ -58,6 +60,12 @@ enum session_reconnect_why {
 	SESSION_FENCED,	    /* nothing was heard for too long: what ran is being ended */
 };
 
+/* Bytes of a stream that a job prints, in the runner. */
+struct session_piece {
+	bool is_error; /* stderr; otherwise stdout */
+	uint64_t from, to;
+};
+
 struct session_action {
 	enum session_action_kind kind;
 	uint32_t slot;
@@ -68,10 +76,12 @@ struct session_action {
 	enum session_reconnect_why why; /* RECONNECT */
 	enum task_state state;
 	enum task_reason reason;
+	struct session_piece piece; /* SEND_LOG */
 	union {
 		struct wire_ref ref;
 		struct fh_id id;
 		uint64_t granted_total;
+		uint64_t assigns;
 	};
 };
 

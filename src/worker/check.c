@@ -36,6 +36,10 @@ static void check_job(const struct session *s, uint32_t index)
 	FH_ASSERT((j->place == JOB_PIPED) == (j->slot != NULL));
 	FH_ASSERT(j->kill == REASON_NONE || j->place == JOB_PIPED || j->place == JOB_DONE);
 	FH_ASSERT(!j->unwanted || j->place == JOB_PIPED);
+	for (unsigned i = 0; i < 2; i++) {
+		FH_ASSERT_CMP(j->logged[i], <=, j->printed[i]);
+		FH_ASSERT(j->printed[i] == 0 || j->place == JOB_PIPED);
+	}
 	if (j->place == JOB_DONE)
 		FH_ASSERT(task_state_is_final(j->state));
 	else
@@ -178,6 +182,7 @@ uint64_t session_hash(const struct session *s)
 	uint64_t h = mix(s->link, s->serial);
 	h = mix(mix(h, s->received), s->granted);
 	h = mix(mix(h, s->awaited), s->awaited_beats);
+	h = mix(mix(h, s->acked), (uint64_t)s->ack_us);
 	h = mix(mix(h, (uint64_t)s->next_us), s->stats.draining + 2u * s->stats.staying);
 	h = mix(mix(h, (uint64_t)s->heard_us), (uint64_t)s->paused_us);
 	h = mix(mix(h, (uint64_t)s->silence_us), s->dropping + 2u * s->fencing);
@@ -186,6 +191,7 @@ uint64_t session_hash(const struct session *s)
 		h = mix(mix(h, j->number), j->place);
 		if (j->place != JOB_FREE)
 			h = mix(mix(h, fh_id_hash(j->ref.task)), j->kill + 16u * j->unwanted);
+		h = mix(mix(h, j->printed[0] + j->printed[1]), j->logged[0] + j->logged[1]);
 	}
 	for (uint32_t i = 0; i < s->stats.slots; i++) {
 		const struct session_slot *slot = &s->slots[i];

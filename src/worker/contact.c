@@ -118,7 +118,8 @@ bool session_welcome(struct session *s, const struct wire_welcome *m)
 		return false;
 	int64_t silence_us = (int64_t)m->silence_ms * 1000;
 	s->link = LINK_WELCOMED;
-	s->received = s->granted = 0;
+	s->received = s->granted = s->acked = 0;
+	s->ack_us = INT64_MAX;
 	s->awaited_beats = 0;
 	s->stats.staying = false;
 	s->silence_us = silence_us / 4 * 3;
@@ -205,11 +206,30 @@ static void mind_silence(struct session *s)
 	step_soon(s);
 }
 
+void session_ack_soon(struct session *s)
+{
+	if (s->ack_us == INT64_MAX)
+		s->ack_us = s->now_us + SESSION_ACK_US;
+	session_wake_by(s, s->ack_us);
+}
+
+static void acknowledge_if_due(struct session *s)
+{
+	if (s->ack_us <= s->now_us && s->acked < s->received) {
+		s->acked = s->received;
+		session_emit(s, SESSION_DO_SEND_ASSIGN_ACK)->assigns = s->acked;
+	}
+	if (s->acked == s->received)
+		s->ack_us = INT64_MAX;
+	session_wake_by(s, s->ack_us);
+}
+
 void session_contact_tick(struct session *s)
 {
 	mind_silence(s);
 	if (s->link != LINK_WELCOMED)
 		return;
+	acknowledge_if_due(s);
 	if (s->heartbeat_us <= s->now_us) {
 		s->heartbeat_us = s->now_us + s->beat_us;
 		session_emit(s, SESSION_DO_SEND_HEARTBEAT);

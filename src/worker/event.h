@@ -22,6 +22,7 @@ enum session_event_kind {
 	SESSION_EV_SLOT_READY, /* the slot has a live child that holds no job */
 	SESSION_EV_SLOT_DOWN,  /* the slot's child is gone */
 	SESSION_EV_STARTED,    /* the child has begun the job */
+	SESSION_EV_PRINTED,    /* the running job has printed more */
 	SESSION_EV_FINISHED,   /* the job is over; its result travels beside the event */
 	SESSION_EV_RETURNED,   /* the job was taken back and has certainly not begun */
 	SESSION_EV_REFUSED,    /* the slot did not take the job that a RUN gave it */
@@ -30,11 +31,12 @@ enum session_event_kind {
 /* An event of the runner about a slot. */
 struct session_ev_slot {
 	uint32_t slot;
-	uint64_t job;		 /* STARTED, FINISHED, RETURNED, REFUSED: the number of its RUN */
+	uint64_t job; /* STARTED, PRINTED, FINISHED, RETURNED, REFUSED: the number of its RUN */
 	enum task_state state;	 /* FINISHED */
 	enum task_reason reason; /* FINISHED */
 	uint32_t run_us;	 /* FINISHED: the function's own time; 0: unknown */
 	uint64_t bytes;		 /* FINISHED: of the result */
+	uint64_t printed[2];	 /* PRINTED: bytes of stdout and stderr so far; they never shrink */
 };
 
 struct session_event {

@@ -33,7 +33,7 @@ int session_new(const struct session_config *config, struct session **ret_sessio
 		return FH_ENOMEM;
 	s->stats.slots = config->slots;
 	s->window = config->slots * (config->ahead ? config->ahead : SESSION_AHEAD_LOCAL);
-	s->next_us = INT64_MAX;
+	s->next_us = s->ack_us = INT64_MAX;
 	s->beat_us = SESSION_HEARTBEAT_US;
 	if (session_jobs_init(s) || session_slots_init(s) || session_functions_init(s)) {
 		session_free(&s);
@@ -121,6 +121,7 @@ static bool assign(struct session *s, const struct wire_assign *m)
 		return true;
 	}
 	s->received = m->number;
+	session_ack_soon(s);
 	s->stats.assigned++;
 	struct session_job *j = session_job_add(s, m);
 	session_emit(s, SESSION_DO_KEEP_ASSIGN)->job = j->number;
@@ -256,6 +257,9 @@ static void handle(struct session *s, const struct session_event *event)
 		break;
 	case SESSION_EV_STARTED:
 		session_slot_started(s, &event->slot);
+		break;
+	case SESSION_EV_PRINTED:
+		session_slot_printed(s, &event->slot);
 		break;
 	case SESSION_EV_FINISHED:
 		session_slot_finished(s, &event->slot);

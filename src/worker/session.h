@@ -65,6 +65,11 @@ enum {
 	 * stray context switch does not cause it. */
 	SESSION_OVERDUE_US = 5000,
 
+	/* Between an ASSIGN and its ASSIGN_ACK, so that one is said for many; and between two LOGs
+	 * of a slot. A person who watches finds both soon enough. */
+	SESSION_ACK_US = 100000,
+	SESSION_LOG_US = 100000,
+
 	/* At most; a quarter of the silence that the dispatcher allows, if that is less. */
 	SESSION_HEARTBEAT_US = 1000000,
 	/* A HELLO that is not answered for so long was said to nobody: another connection. */

@@ -26,6 +26,8 @@ struct session_job {
 	uint64_t bytes;	   /* DONE: of the result that is kept */
 	struct session_function *function; /* FETCH, QUEUED, PIPED */
 	struct session_slot *slot;	   /* PIPED */
+	uint64_t printed[2];		   /* PIPED: bytes of stdout and stderr so far */
+	uint64_t logged[2];		   /* of those, said to this dispatcher */
 	uint32_t hash_next;		   /* index + 1; 0: the last one of its bucket */
 	uint32_t timeout_ms;		   /* 0: none */
 	enum job_place place;
@@ -45,6 +47,7 @@ struct session_slot {
 	struct session_job *head; /* the first one, or NULL */
 	int64_t head_us;	  /* since when */
 	int64_t check_us;	  /* when the head needs a look; INT64_MAX: never */
+	int64_t log_us;		  /* no LOG before */
 	uint32_t index;
 	uint32_t len;	  /* busy mark: how many jobs the slot holds */
 	uint32_t fill_to; /* while it is being filled: until it holds so many */
@@ -114,6 +117,8 @@ struct session {
 
 	/* Credit, of this session with the dispatcher */
 	uint64_t received, granted; /* the number of the last ASSIGN; how many may come in all */
+	uint64_t acked;		    /* ASSIGNs that ASSIGN_ACK was said for */
+	int64_t ack_us;		    /* when the next one is due; INT64_MAX: none is */
 	uint64_t awaited;	    /* `received` when one was found to be on its way */
 	uint32_t awaited_beats;	    /* answers since then that said so, and nothing came */
 
@@ -168,7 +173,11 @@ void session_heartbeat(struct session *s, const struct wire_heartbeat *m);
 /* Something came from the dispatcher. */
 void session_heard(struct session *s);
 
-/* Says the heartbeat when it is due, and fences when nothing was heard for too long. */
+/* An ASSIGN has come: ASSIGN_ACK is due soon. */
+void session_ack_soon(struct session *s);
+
+/* Says heartbeat and ASSIGN_ACK when they are due, and fences when nothing was heard for too long.
+ */
 void session_contact_tick(struct session *s);
 
 /* Ends what a lost dispatcher has left, then says HELLO as soon as that is possible. */
@@ -241,6 +250,7 @@ void session_slots_release(struct session *s);
 void session_slot_ready(struct session *s, uint32_t slot);
 void session_slot_down(struct session *s, uint32_t slot);
 void session_slot_started(struct session *s, const struct session_ev_slot *ev);
+void session_slot_printed(struct session *s, const struct session_ev_slot *ev);
 void session_slot_finished(struct session *s, const struct session_ev_slot *ev);
 void session_slot_returned(struct session *s, const struct session_ev_slot *ev);
 void session_slot_refused(struct session *s, const struct session_ev_slot *ev);
@@ -255,10 +265,10 @@ bool session_slots_abandon(struct session *s);
 /* Gives queued jobs to slots, as long as there are both. */
 void session_slots_fill(struct session *s);
 
-/* Looks at what the children run: limits, STARTED, overdue; returns when to look again. */
+/* Looks at what the children run: limits, STARTED, LOG, overdue; returns when to look again. */
 int64_t session_slots_tick(struct session *s);
 
-/* What runs is said to have STARTED once more: there is a new listener. */
+/* What runs is said to have STARTED once more, and what it has printed: there is a new listener. */
 void session_slots_report_all(struct session *s);
 
 /* ---- function.c ---- */

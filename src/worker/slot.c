@@ -63,18 +63,29 @@ static int64_t limit_us(const struct session_slot *slot)
 	return from_us + (int64_t)head->timeout_ms * 1000;
 }
 
+/* When more of what the head has printed may be said. */
+static int64_t log_us(const struct session *s, const struct session_slot *slot)
+{
+	const struct session_job *head = slot->head;
+	bool more = head->logged[0] < head->printed[0] || head->logged[1] < head->printed[1];
+	return more && s->link == LINK_WELCOMED && !head->unwanted ? slot->log_us : INT64_MAX;
+}
+
 static int64_t overdue_us(const struct session_slot *slot)
 {
 	return slot->head->ahead && !slot->overdue ? slot->head_us + SESSION_OVERDUE_US : INT64_MAX;
 }
 
-static int64_t check_us(const struct session_slot *slot)
+static int64_t check_us(const struct session *s, const struct session_slot *slot)
 {
+	int64_t first = INT64_MAX;
 	if (!slot->head)
-		return INT64_MAX;
-	int64_t at_us = report_us(slot), limit = limit_us(slot), overdue = overdue_us(slot);
-	at_us = limit < at_us ? limit : at_us;
-	return overdue < at_us ? overdue : at_us;
+		return first;
+	const int64_t due[] = { report_us(slot), limit_us(slot), overdue_us(slot),
+				log_us(s, slot) };
+	for (size_t i = 0; i < sizeof due / sizeof *due; i++)
+		first = due[i] < first ? due[i] : first;
+	return first;
 }
 
 /* ---- which slots may take more ---- */
@@ -100,7 +111,7 @@ static void refresh(struct session *s, struct session_slot *slot)
 		slot->stealing = false;
 	if (slot->len == 0)
 		slot->choked = false;
-	slot->check_us = check_us(slot);
+	slot->check_us = check_us(s, slot);
 	session_wake_by(s, slot->check_us);
 
 	list_remove(&slot->link);
@@ -133,6 +144,7 @@ static struct session_slot *take_out(struct session *s, struct session_job *j)
 		s->stats.slots_busy--;
 	j->slot = NULL;
 	j->begun_us = 0;
+	j->printed[0] = j->printed[1] = j->logged[0] = j->logged[1] = 0;
 	return slot;
 }
 
@@ -247,6 +259,16 @@ void session_slot_started(struct session *s, const struct session_ev_slot *ev)
 	refresh(s, j->slot);
 }
 
+void session_slot_printed(struct session *s, const struct session_ev_slot *ev)
+{
+	struct session_job *j = job_on(s, ev);
+	for (unsigned i = 0; i < 2; i++) {
+		FH_ASSERT_CMP(ev->printed[i], >=, j->printed[i]);
+		j->printed[i] = ev->printed[i];
+	}
+	refresh(s, j->slot);
+}
+
 void session_slot_finished(struct session *s, const struct session_ev_slot *ev)
 {
 	struct session_job *j = job_on(s, ev);
@@ -338,11 +360,29 @@ bool session_slots_abandon(struct session *s)
 	return true;
 }
 
+static void say_log(struct session *s, struct session_slot *slot)
+{
+	struct session_job *head = slot->head;
+	slot->log_us = s->now_us + SESSION_LOG_US;
+	for (unsigned i = 0; i < 2; i++) {
+		if (head->logged[i] == head->printed[i])
+			continue;
+		struct session_action *a = session_emit(s, SESSION_DO_SEND_LOG);
+		a->slot = slot->index;
+		a->job = head->number;
+		a->ref = head->ref;
+		a->piece = (struct session_piece){ i == 1, head->logged[i], head->printed[i] };
+		head->logged[i] = head->printed[i];
+	}
+}
+
 static void look(struct session *s, struct session_slot *slot)
 {
 	struct session_job *head = slot->head;
 	if (report_us(slot) <= s->now_us)
 		report_started(s, head);
+	if (log_us(s, slot) <= s->now_us)
+		say_log(s, slot);
 	if (overdue_us(slot) <= s->now_us) {
 		slot->overdue = true;
 		/* To a lone slot everything would come back, perhaps in another order: while the
@@ -375,6 +415,8 @@ void session_slots_report_all(struct session *s)
 		if (!slot->head)
 			continue;
 		slot->head->reported = false;
+		slot->head->logged[0] = slot->head->logged[1] = 0;
+		slot->log_us = s->now_us;
 		refresh(s, slot);
 	}
 }

@@ -305,6 +305,20 @@ def test_a_failed_task_keeps_its_output(server: Server) -> None:
     assert logs["stdout"] == "before \N{REPLACEMENT CHARACTER}" and logs["stderr"] == "the end"
 
 
+@everywhere_smoke
+def test_what_a_running_task_has_printed_is_seen(server: Server, tmp_path: Path) -> None:
+    client = server.client
+    task = client.submit(client.register(workload.speak_and_hold), str(tmp_path), "so far")
+    path = f"/v1/tasks/{task}/logs"
+    wait_until(lambda: client.good("GET", path)["stdout"], "its first line is seen")
+    logs = client.good("GET", path)
+    assert (logs["state"], logs["stdout"], logs["stderr"]) == ("RUNNING", "so far\n", "")
+    (tmp_path / "go").touch()
+    client.value(task)
+    logs = client.good("GET", path)
+    assert (logs["state"], logs["stdout"], logs["stderr"]) == ("COMPLETED", "so far\n", "the end\n")
+
+
 # ---- cancelling -----------------------------------------------------------------------------
 
 

@@ -220,6 +220,23 @@ def test_all_that_a_killed_worker_had_runs_elsewhere(
                                "CANCELLED": 0}
 
 
+@pytest.mark.parametrize("mode", ["push", "pull"])
+def test_what_a_lost_task_had_printed_is_recorded(
+        server: Fleet, make_worker: WorkerMaker, tmp_path: Path, mode: str) -> None:
+    """It may run once: nobody will ever say more about it."""
+    worker = make_worker(server.url, mode=mode)
+    client = server.client
+    task = client.submit(client.register(workload.speak_and_hold), str(tmp_path), "last words",
+                         at_most_once=True)
+    path = f"/v1/tasks/{task}/logs"
+    wait_until(lambda: client.good("GET", path)["stdout"], "its line is seen")
+    worker.kill9()
+    outcome = client.outcome(task)
+    assert (outcome.state, outcome.reason) == ("FAILED", "worker_lost")
+    logs = client.good("GET", path)
+    assert (logs["stdout"], logs["stdout_truncated"]) == ("last words\n", True)
+
+
 def test_a_zombie_changes_no_result(server: Fleet, make_worker: WorkerMaker,
                                     tmp_path: Path) -> None:
     """It is stopped until it was given up, while its children go on; then it wakes and tells."""

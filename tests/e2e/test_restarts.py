@@ -54,6 +54,23 @@ def test_nothing_runs_again_for_a_restart_of_the_server(
     assert {client.task(task)["attempt"] for task in ending + staying + waiting} == {1}
 
 
+@pytest.mark.parametrize("mode", ["push", "pull"])
+def test_what_runs_on_is_seen_to_have_printed_what_it_had(
+        server: Fleet, make_worker: WorkerMaker, tmp_path: Path, mode: str) -> None:
+    make_worker(server.url, mode=mode)
+    task = server.client.submit(server.client.register(workload.speak_and_hold), str(tmp_path),
+                                "said before")
+    path = f"/v1/tasks/{task}/logs"
+    wait_until(lambda: server.client.good("GET", path)["stdout"], "its line is seen")
+    server.kill9()
+    server.start()
+    wait_until(lambda: server.client.good("GET", path)["stdout"] == "said before\n",
+               "its line is seen again")
+    (tmp_path / "go").touch()
+    server.client.value(task)
+    assert server.client.good("GET", path)["stderr"] == "the end\n"
+
+
 def test_a_worker_that_never_comes_back_keeps_nobody_waiting_for_long(
         server: Fleet, make_worker: WorkerMaker, tmp_path: Path) -> None:
     """Both ended at the same time; what ran is given to another worker after a grace."""

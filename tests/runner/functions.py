@@ -308,12 +308,12 @@ def say_much(count, byte="x"):
 
 
 def say_then_sleep(text):
-    print(text, flush=True)
+    print(text)
     time.sleep(3600)
 
 
 def say_then_crash(text):
-    print(text, flush=True)
+    print(text)
     os._exit(1)
 
 

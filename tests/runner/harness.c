@@ -63,6 +63,15 @@ static void on_finished(void *ctx, unsigned slot, uint64_t job, struct task_resu
 		h->on_finished(h, slot, job);
 }
 
+static void on_printed(void *ctx, unsigned slot, uint64_t job, const uint64_t bytes[2])
+{
+	struct told *t = told(ctx, job);
+	assert_int_equal(t->slot, slot);
+	assert_true(t->started && !t->finished);
+	assert_true(bytes[0] + bytes[1] > t->printed[0] + t->printed[1]);
+	memcpy(t->printed, bytes, sizeof t->printed);
+}
+
 static void on_returned(void *ctx, unsigned slot, uint64_t job)
 {
 	struct harness *h = ctx;
@@ -136,6 +145,7 @@ void harness_start(struct harness *h)
 		.ready = on_ready,
 		.slot_ready = on_slot_ready,
 		.started = on_started,
+		.printed = on_printed,
 		.finished = on_finished,
 		.returned = on_returned,
 		.slot_down = on_slot_down,

@@ -24,6 +24,7 @@ enum {
 struct told {
 	unsigned started, finished, returned;
 	unsigned slot;
+	uint64_t printed[2];
 	struct task_result result;
 	bool retry_match;
 };

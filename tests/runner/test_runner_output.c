@@ -84,6 +84,37 @@ static void output_of_a_lost_child_is_its_jobs(void **state)
 	harness_free(h);
 }
 
+static void expect_part(struct harness *h, uint64_t from, uint64_t to, const char *text)
+{
+	struct blob *part;
+	assert_int_equal(runner_output(h->runner, 0, 1, false, from, to, &part), 0);
+	expect_output(part, text);
+	blob_free(&part);
+}
+
+static void what_runs_shows_what_it_has_printed(void **state)
+{
+	(void)state;
+	struct blob *part;
+	struct harness *h = harness_new(1);
+	harness_start(h);
+	harness_wait_ready(h);
+	harness_run(h, 0, 1, "say_then_sleep", "Vhello\n");
+	harness_wait(h, h->jobs[1].printed[0] == 6);
+	assert_int_equal(h->jobs[1].printed[1], 0);
+	expect_part(h, 0, 6, "hello\n");
+	expect_part(h, 1, 3, "el");
+	assert_int_equal(runner_output(h->runner, 0, 1, false, 0, 7, &part), FH_ENOTFOUND);
+	assert_int_equal(runner_output(h->runner, 0, 1, false, 2, 1, &part), FH_ENOTFOUND);
+	assert_int_equal(runner_output(h->runner, 0, 1, true, 0, 1, &part), FH_ENOTFOUND);
+	assert_int_equal(runner_output(h->runner, 0, 2, false, 0, 1, &part), FH_ENOTFOUND);
+	assert_int_equal(runner_kill(h->runner, 0, 1, REASON_CANCELLED), 0);
+	harness_wait(h, h->jobs[1].finished);
+	expect_output(h->jobs[1].result.out, "hello\n");
+	assert_int_equal(runner_output(h->runner, 0, 1, false, 0, 6, &part), FH_ENOTFOUND);
+	harness_free(h);
+}
+
 /* Jobs that share the pipe keep their output apart. */
 static void output_is_of_the_right_job(void **state)
 {
@@ -119,6 +150,7 @@ int main(void)
 		cmocka_unit_test(much_output_is_cut_and_does_not_block),
 		cmocka_unit_test(endless_output_ends_with_the_job),
 		cmocka_unit_test(output_of_a_lost_child_is_its_jobs),
+		cmocka_unit_test(what_runs_shows_what_it_has_printed),
 		cmocka_unit_test(output_is_of_the_right_job),
 	};
 	return harness_main("runner_output", tests, sizeof tests / sizeof tests[0]);

@@ -84,6 +84,18 @@ static void send_heartbeat(struct host *h)
 	host_transmit(h, &m);
 }
 
+static void send_log(struct host *h, const struct session_action *a)
+{
+	struct wire_msg m = { .type = WIRE_LOG,
+			      .log = { .task = a->ref.task,
+				       .token = a->ref.token,
+				       .is_error = a->piece.is_error,
+				       .offset = a->piece.from } };
+	m.log.data = runner_model_output(&h->runner, a->slot, a->job, &a->piece);
+	if (m.log.data)
+		host_transmit(h, &m);
+}
+
 static void send_other(struct host *h, const struct session_action *a)
 {
 	struct wire_msg m = { 0 };
@@ -110,6 +122,10 @@ static void send_other(struct host *h, const struct session_action *a)
 		m.type = WIRE_FUNCTION_GET;
 		m.function_get.function = a->id;
 		h->functions_asked++;
+		break;
+	case SESSION_DO_SEND_ASSIGN_ACK:
+		m.type = WIRE_ASSIGN_ACK;
+		m.assign_ack.assigns = a->assigns;
 		break;
 	case SESSION_DO_SEND_STARTED:
 		m.type = WIRE_STARTED;
@@ -181,6 +197,9 @@ static void perform(struct host *h, const struct session_action *a, struct cargo
 		break;
 	case SESSION_DO_SEND_RESULT:
 		send_result(h, a);
+		break;
+	case SESSION_DO_SEND_LOG:
+		send_log(h, a);
 		break;
 	case SESSION_DO_SEND_HEARTBEAT:
 		send_heartbeat(h);

@@ -21,7 +21,12 @@ static void forge(struct world *w)
 	if (host_holds(h, &ref) || (current && number == host_number(h)))
 		return;
 	struct wire_msg m = { .type = WIRE_STARTED, .ref = ref };
-	if (rng_chance(&w->rng, 800)) {
+	if (rng_chance(&w->rng, 300))
+		m = (struct wire_msg){ .type = WIRE_LOG,
+				       .log = { .task = ref.task,
+						.token = ref.token,
+						.data = script_value_blob(rng_next(&w->rng)) } };
+	else if (rng_chance(&w->rng, 800)) {
 		m = (struct wire_msg){ .type = WIRE_RESULT };
 		m.result.task = ref.task;
 		m.result.token = ref.token;

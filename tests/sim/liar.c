@@ -51,6 +51,17 @@ static struct wire_msg result_of_lies(struct host *h)
 	return m;
 }
 
+static struct wire_msg log_of_lies(struct host *h)
+{
+	struct wire_ref ref = foreign(h);
+	return (struct wire_msg){ .type = WIRE_LOG,
+				  .log = { .task = ref.task,
+					   .token = ref.token,
+					   .is_error = rng_chance(&h->w->rng, 500),
+					   .offset = rng_below(&h->w->rng, 4),
+					   .data = script_value_blob(rng_next(&h->w->rng)) } };
+}
+
 /* It says of a task of its own what cannot be, and so has lost it. */
 static void give_back(struct host *h)
 {
@@ -100,7 +111,7 @@ void host_lie(struct host *h)
 	if (!s.welcomed)
 		return;
 	h->liar = true;
-	switch (rng_below(rng, 8)) {
+	switch (rng_below(rng, 10)) {
 	case 0:
 		m = (struct wire_msg){ .type = WIRE_CREDIT };
 		m.credit.granted_total = rng_chance(rng, 500) ? UINT64_MAX : rng_below(rng, 1000);
@@ -125,6 +136,13 @@ void host_lie(struct host *h)
 		if (rng_chance(rng, 300))
 			break_protocol(h);
 		return;
+	case 7:
+		m = (struct wire_msg){ .type = WIRE_ASSIGN_ACK };
+		m.assign_ack.assigns = rng_chance(rng, 500) ? UINT64_MAX : rng_below(rng, 1000);
+		break;
+	case 8:
+		m = log_of_lies(h);
+		break;
 	default:
 		m.ref = foreign(h);
 	}

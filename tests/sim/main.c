@@ -34,10 +34,11 @@ static void print_seen(void)
 	printf("seen: %" PRIu64 " s, %" PRIu64 " tasks, %" PRIu64 " calls, %" PRIu64
 	       " commits, %" PRIu64 " crashes; %" PRIu64 " attempts sent, %" PRIu64
 	       " adopted, %" PRIu64 " taken back, %" PRIu64 " lost (%" PRIu64 " alone), %" PRIu64
-	       " poison; %" PRIu64 " STALE, %" PRIu64 " fenced\n",
+	       " poison; %" PRIu64 " STALE, %" PRIu64 " fenced; %" PRIu64 " outputs seen, %" PRIu64
+	       " of what ran, %" PRIu64 " of what was lost alone\n",
 	       seen.seconds, seen.tasks, seen.calls, seen.commits, seen.crashes, seen.attempts,
 	       seen.adopted, seen.taken, seen.losses, seen.strikes, seen.poisoned, seen.stale,
-	       seen.fenced);
+	       seen.fenced, seen.outputs, seen.live_outputs, seen.last_words);
 }
 
 static uint64_t run(uint64_t seed, bool verbose)

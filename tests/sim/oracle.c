@@ -77,7 +77,7 @@ struct subject *oracle_propose(struct oracle *o, struct request *r, uint32_t ite
 	s->group = group;
 	s->asked_at = ++o->moments;
 	s->due_ms = s->wish->options.not_before_ms;
-	s->lease = s->closing = NO_TOKEN;
+	s->lease = s->closing = s->output_token = NO_TOKEN;
 	o->subjects[o->count++] = s;
 	int ret = map_put(&o->by_id, id, s);
 	FH_ASSERT_CMP(ret, ==, 0);

@@ -31,6 +31,9 @@ void oracle_refused(struct oracle *o, const struct call_submit *c);
 /* A client is shown a task. `result` may be NULL. */
 struct subject *oracle_told(struct oracle *o, const struct task_rec *t,
 			    const struct task_result *result);
+/* What it has printed, or nothing. */
+void oracle_told_output(struct oracle *o, const struct subject *s, const struct task_rec *t,
+			const struct task_result *r);
 void oracle_told_group(struct oracle *o, const struct group_rec *g);
 /* `pending` of a group's tasks are said not to be final. */
 void oracle_told_pending(struct oracle *o, const struct group_model *g, uint64_t pending);

@@ -190,6 +190,17 @@ static bool started_before(const struct oracle *o, const struct subject *s)
 	return s->started_once && s->start_life != o->w->life;
 }
 
+void oracle_check_output(struct oracle *o, const struct subject *s, uint32_t token,
+			 const struct task_result *r)
+{
+	const struct blob *outputs[] = { r->out, r->err };
+	for (unsigned i = 0; i < 2; i++)
+		MUST(o->w,
+		     script_output_begins(&s->wish->script, s->id, s->tokens[token], i, outputs[i]),
+		     "%s has output that attempt %u of life %u has not printed", subject_name(s),
+		     s->tokens[token].attempt, s->tokens[token].generation);
+}
+
 void oracle_finish_asked(struct oracle *o, const struct store_finish_item *f)
 {
 	struct subject *s = oracle_durable(o, f->task, "FINISH");
@@ -201,6 +212,10 @@ void oracle_finish_asked(struct oracle *o, const struct store_finish_item *f)
 		     task_state_name(f->result->state), task_reason_name(reason));
 		return;
 	}
+	s->output_token = s->lease;
+	oracle_check_output(o, s, s->lease, f->result);
+	if (s->alone && !s->reported && f->result->out)
+		o->w->seen.last_words++;
 	if (reason == REASON_WORKER_LOST || reason == REASON_POISON) {
 		check_struck(o, s, &f->tally);
 		MUST(o->w, may_be_lost(o, s) || may_be_taken(o, s),

@@ -98,6 +98,9 @@ void lease_begin(struct oracle *o, struct subject *s, uint64_t number, uint32_t 
 		 bool adopted);
 void lease_end(struct oracle *o, struct subject *s);
 void oracle_retry_asked(struct oracle *o, const struct store_retry_item *r);
+/* It is how the output of this attempt begins. */
+void oracle_check_output(struct oracle *o, const struct subject *s, uint32_t token,
+			 const struct task_result *r);
 void oracle_finish_asked(struct oracle *o, const struct store_finish_item *f);
 void oracle_listed_by(struct oracle *o, uint64_t number, const struct wire_heartbeat *h);
 void oracle_comes(struct oracle *o, uint64_t number);

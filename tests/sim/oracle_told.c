@@ -90,6 +90,25 @@ struct subject *oracle_told(struct oracle *o, const struct task_rec *t,
 	return s;
 }
 
+/* What runs is shown with what its attempt has printed; what is over, with what was recorded. */
+void oracle_told_output(struct oracle *o, const struct subject *s, const struct task_rec *t,
+			const struct task_result *r)
+{
+	if (!r || (!r->out && !r->err))
+		return;
+	o->w->seen.outputs++;
+	if (task_state_is_final(t->state)) {
+		MUST(o->w, s->output_token != NO_TOKEN, "%s is shown with output, and has none",
+		     subject_name(s));
+		oracle_check_output(o, s, s->output_token, r);
+		return;
+	}
+	o->w->seen.live_outputs++;
+	MUST(o->w, s->lease != NO_TOKEN, "%s is shown with output, and nobody has it",
+	     subject_name(s));
+	oracle_check_output(o, s, s->lease, r);
+}
+
 /* How many of a group's tasks a client may be told to be open: an end counts from its commit on,
  * and has been heard of everywhere when that commit is delivered. */
 static void bounds(const struct oracle *o, const struct group_model *g, uint64_t *ret_least,

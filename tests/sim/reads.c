@@ -37,7 +37,9 @@ static void task_got(struct call *call)
 	} else if (counts(f)) {
 		const struct task_rec *t = f->get_task.ret_task;
 		bool want = f->get_task.want & CALL_WANT_RESULT;
-		(void)oracle_told(w->oracle, t, want ? f->get_task.ret_result : NULL);
+		struct subject *s = oracle_told(w->oracle, t, want ? f->get_task.ret_result : NULL);
+		if (f->get_task.want & CALL_WANT_LOGS)
+			oracle_told_output(w->oracle, s, t, f->get_task.ret_result);
 		bool enough =
 			task_state_is_final(t->state) ||
 			(f->get_task.wait_for == CALL_FOR_STARTED && t->state == TASK_RUNNING);
@@ -52,7 +54,7 @@ static void get_task(struct clients *c, struct fh_id id)
 {
 	struct flight *f = flight_new(c, CALL_GET_TASK, task_got);
 	f->get_task.task = id;
-	f->get_task.want = rng_chance(&c->w->rng, 700) ? CALL_WANT_RESULT : 0;
+	f->get_task.want = rng_chance(&c->w->rng, 500) ? CALL_WANT_LOGS : CALL_WANT_RESULT;
 	f->get_task.wait_ms = wait_draw(c);
 	f->get_task.wait_for = rng_chance(&c->w->rng, 300) ? CALL_FOR_STARTED : CALL_FOR_FINISHED;
 	f->deadline_us = c->w->now_us + f->get_task.wait_ms * INT64_C(1000);

@@ -55,6 +55,57 @@ static void schedule_head(struct runner_model *r, struct child *c)
 	j->ends_us = script_act(&j->script, j->token.attempt) == ACT_HANG
 			     ? INT64_MAX
 			     : j->begins_us + script_run_us(&j->script, j->token.attempt);
+	j->prints_us = INT64_MAX;
+}
+
+/* ---- what a job prints ---- */
+
+enum { PRINTS_WITHIN_US = 20000 };
+
+static void schedule_print(struct runner_model *r, struct job *j)
+{
+	uint8_t bytes[OUTPUT_MAX];
+	uint64_t left = 0;
+	for (unsigned i = 0; i < 2; i++)
+		left += script_output(&j->script, j->task, j->token, i, bytes) - j->printed[i];
+	j->prints_us =
+		left == 0 ? INT64_MAX : r->w->now_us + 1 + rng_skewed(&r->w->rng, PRINTS_WITHIN_US);
+}
+
+/* Some more of it, of which the session is told. */
+static void print(struct runner_model *r, uint32_t slot, struct job *j)
+{
+	uint8_t bytes[OUTPUT_MAX];
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t len = script_output(&j->script, j->task, j->token, i, bytes);
+		j->printed[i] += rng_below(&r->w->rng, (uint32_t)(len - j->printed[i]) + 1);
+	}
+	struct news *n = tell(r, SESSION_EV_PRINTED, slot, j->number);
+	n->event.slot.printed[0] = j->printed[0];
+	n->event.slot.printed[1] = j->printed[1];
+	schedule_print(r, j);
+}
+
+struct blob *runner_model_output(const struct runner_model *r, uint32_t slot, uint64_t job,
+				 const struct session_piece *piece)
+{
+	const struct job *j = &r->children[slot].pipe[0];
+	if (r->children[slot].len == 0 || j->number != job)
+		return NULL;
+	return script_output_blob(&j->script, j->task, j->token, piece->is_error, piece->from,
+				  piece->to);
+}
+
+/* A job that comes to its own end has printed all. */
+static void keep_output(const struct job *j, bool all, struct task_result *r)
+{
+	uint8_t bytes[OUTPUT_MAX];
+	struct blob **outputs[] = { &r->out, &r->err };
+	for (unsigned i = 0; i < 2; i++)
+		*outputs[i] = script_output_blob(&j->script, j->task, j->token, i, 0,
+						 all ? script_output(&j->script, j->task, j->token,
+								     i, bytes)
+						     : j->printed[i]);
 }
 
 static void drop_head(struct child *c)
@@ -76,6 +127,7 @@ static void finish(struct runner_model *r, uint32_t slot, enum task_state state,
 	n->result = (struct task_result){ .state = state, .reason = reason };
 	n->result.run_us = (uint32_t)(j.begun ? r->w->now_us - j.begins_us : 0);
 	n->result.finished_ms = world_wall_ms(r->w);
+	keep_output(&j, with_value, &n->result);
 	if (with_value)
 		n->result.value = script_value_blob(script_value(&j.script, j.task, j.token));
 	if (state == TASK_FAILED) {
@@ -152,7 +204,9 @@ void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job, enum
 static int64_t head_next_us(const struct child *c)
 {
 	const struct job *j = &c->pipe[0];
-	int64_t at = j->begun ? j->ends_us : j->begins_us;
+	int64_t at = !j->begun			 ? j->begins_us
+		     : j->prints_us < j->ends_us ? j->prints_us
+						 : j->ends_us;
 	return j->killed && j->killed_us < at ? j->killed_us : at;
 }
 
@@ -168,6 +222,9 @@ static void advance_head(struct runner_model *r, uint32_t slot)
 		j->begun = true;
 		if (j->announce || rng_chance(&r->w->rng, 500))
 			(void)tell(r, SESSION_EV_STARTED, slot, j->number);
+		schedule_print(r, j);
+	} else if (j->prints_us <= r->w->now_us && j->prints_us < j->ends_us) {
+		print(r, slot, j);
 	} else {
 		enum act act = script_act(&j->script, j->token.attempt);
 		bool dies = act == ACT_CRASH || act == ACT_MEMORY;
@@ -227,6 +284,7 @@ void runner_model_freeze(struct runner_model *r, int64_t for_us)
 		later(&j->begins_us, now_us, for_us);
 		later(&j->ends_us, now_us, for_us);
 		later(&j->killed_us, now_us, for_us);
+		later(&j->prints_us, now_us, for_us);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "knobs.h"
 #include "script.h"
 #include "wire/msg.h"
+#include "worker/action.h"
 #include "worker/event.h"
 
 struct world;
@@ -24,6 +25,8 @@ struct job {
 	bool announce, begun;
 	bool seen;		    /* the oracle knows that it has begun */
 	int64_t begins_us, ends_us; /* INT64_MAX: hangs */
+	int64_t prints_us;	    /* when it prints next; INT64_MAX: never */
+	uint64_t printed[2];	    /* as it has been told */
 	enum task_reason killed;    /* NONE: not */
 	int64_t killed_us;	    /* it is dead then */
 };
@@ -59,6 +62,9 @@ void runner_model_release(struct runner_model *r);
 
 /* False: the slot does not take it. */
 bool runner_model_run(struct runner_model *r, uint32_t slot, const struct job *job);
+/* What the head of the slot's pipe has printed; NULL: it is another job, or these are no bytes. */
+struct blob *runner_model_output(const struct runner_model *r, uint32_t slot, uint64_t job,
+				 const struct session_piece *piece);
 void runner_model_steal(struct runner_model *r, uint32_t slot);
 void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job,
 		       enum task_reason reason);

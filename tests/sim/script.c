@@ -77,6 +77,32 @@ uint64_t script_value(const struct script *s, struct fh_id task, struct task_tok
 	return rng_next(&r) | 1;
 }
 
+uint32_t script_output(const struct script *s, struct fh_id task, struct task_token token,
+		       unsigned stream, uint8_t ret_bytes[OUTPUT_MAX])
+{
+	struct rng r = { script_value(s, task, token) + stream };
+	uint32_t len = rng_chance(&r, 500) ? 0 : rng_range(&r, 1, OUTPUT_MAX);
+	for (uint32_t i = 0; i < len; i++)
+		ret_bytes[i] = (uint8_t)rng_next(&r);
+	return len;
+}
+
+struct blob *script_output_blob(const struct script *s, struct fh_id task, struct task_token token,
+				unsigned stream, uint64_t from, uint64_t to)
+{
+	uint8_t bytes[OUTPUT_MAX];
+	FH_ASSERT(from <= to && to <= script_output(s, task, token, stream, bytes));
+	return to > from ? blob_copy(bytes + from, (size_t)(to - from)) : NULL;
+}
+
+bool script_output_begins(const struct script *s, struct fh_id task, struct task_token token,
+			  unsigned stream, const struct blob *bytes)
+{
+	uint8_t all[OUTPUT_MAX];
+	uint32_t len = script_output(s, task, token, stream, all);
+	return !bytes || (bytes->len <= len && memcmp(bytes->data, all, bytes->len) == 0);
+}
+
 struct blob *script_payload(const struct script *s, uint32_t bytes)
 {
 	struct blob *b = blob_new(sizeof *s + bytes);

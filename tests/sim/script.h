@@ -3,6 +3,7 @@
 #ifndef FARHAND_SIM_SCRIPT_H
 #define FARHAND_SIM_SCRIPT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/blob.h"
@@ -49,6 +50,19 @@ enum task_reason script_reason(enum act act);
 
 /* What the attempt gives: in its result's value. */
 uint64_t script_value(const struct script *s, struct fh_id task, struct task_token token);
+
+/* What it prints to stdout and to stderr: so many bytes. */
+enum { OUTPUT_MAX = 16 };
+uint32_t script_output(const struct script *s, struct fh_id task, struct task_token token,
+		       unsigned stream, uint8_t ret_bytes[OUTPUT_MAX]);
+
+/* The bytes `from` to `to` of it; NULL: none. */
+struct blob *script_output_blob(const struct script *s, struct fh_id task, struct task_token token,
+				unsigned stream, uint64_t from, uint64_t to);
+
+/* Whether they are how it begins. */
+bool script_output_begins(const struct script *s, struct fh_id task, struct task_token token,
+			  unsigned stream, const struct blob *bytes);
 
 struct blob *script_payload(const struct script *s, uint32_t bytes);
 struct script script_of(const struct blob *payload);

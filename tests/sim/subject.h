@@ -76,6 +76,7 @@ struct subject {
 	enum task_state state;
 	enum task_reason reason;
 	uint64_t value, finish_seq;
+	uint32_t output_token; /* the attempt whose output is recorded; NO_TOKEN: none's */
 	uint64_t durable_commit, final_commit; /* numbers of commits */
 	bool told_final;
 	uint32_t delivered; /* how often the group's follower has got it */

@@ -26,6 +26,8 @@ struct seen {
 	uint64_t seconds; /* of virtual time */
 	uint64_t tasks, calls, commits, crashes;
 	uint64_t attempts, adopted, losses, strikes, poisoned, taken, stale, fenced;
+	uint64_t outputs, live_outputs, last_words; /* that clients saw; of those that run; of lost
+						       ones */
 };
 
 struct world {

@@ -30,14 +30,16 @@ struct pool {
 	unsigned result_count[POOL_TASKS];
 	unsigned got[WIRE_TYPE_END]; /* messages by type */
 	struct wire_hello hello;
-	uint64_t granted, assigns;
+	uint64_t granted, assigns, acknowledged;
 	uint32_t silence_ms;	 /* that WELCOME allows */
 	int64_t now_us, tick_us; /* of pool_now(): goes on by so much at each look */
 	bool lost;
 	bool acknowledges;
 	unsigned welcomed, drained, refused, log_lines;
-	char log[256]; /* the last line */
-	char why[256]; /* it was refused */
+	char log[256];	  /* the last line */
+	char why[256];	  /* it was refused */
+	char logs[2][32]; /* what was said to be printed, to stdout and stderr */
+	size_t log_len[2];
 };
 
 static inline struct fh_id pool_id(unsigned number)
@@ -57,6 +59,14 @@ static inline unsigned pool_number(struct fh_id id)
 static inline void pool_say(struct pool *p, struct wire_msg m)
 {
 	assert_int_equal(transport_send(p->end, 1, &m), 0);
+}
+
+static inline void pool_printed(struct pool *p, const struct wire_log *l)
+{
+	assert_int_equal(l->offset, p->log_len[l->is_error]);
+	assert_in_range(l->offset + l->data->len, 1, sizeof p->logs[0] - 1);
+	memcpy(p->logs[l->is_error] + l->offset, l->data->data, l->data->len);
+	p->log_len[l->is_error] += l->data->len;
 }
 
 static inline void pool_result(struct pool *p, struct wire_result *r)
@@ -107,6 +117,12 @@ static inline void pool_message(void *ctx, uint64_t peer, struct wire_msg *own_m
 					    .payload = blob_ref(p->functions[pool_number(id)]) } });
 		break;
 	}
+	case WIRE_ASSIGN_ACK:
+		p->acknowledged = own_msg->assign_ack.assigns;
+		break;
+	case WIRE_LOG:
+		pool_printed(p, &own_msg->log);
+		break;
 	case WIRE_RESULT:
 		pool_result(p, &own_msg->result);
 		break;

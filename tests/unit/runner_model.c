@@ -57,6 +57,19 @@ static void on_echo(evutil_socket_t fd, short what, void *ctx)
 	}
 }
 
+/* Its jobs print what they are asked for. */
+int runner_output(struct runner *r, unsigned slot, uint64_t job, bool is_error, uint64_t from,
+		  uint64_t to, struct blob **ret_blob)
+{
+	static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz";
+	(void)is_error;
+	if (r->slots[slot].len == 0 || r->slots[slot].jobs[0].job != job)
+		return FH_ENOTFOUND;
+	FH_ASSERT_CMP(to, <, sizeof alphabet);
+	*ret_blob = blob_copy(alphabet + from, (size_t)(to - from));
+	return *ret_blob ? 0 : FH_ENOMEM;
+}
+
 int runner_new(const struct runner_config *config, const struct runner_handler *handler,
 	       struct runner **ret_runner, struct fh_err *err)
 {
@@ -146,6 +159,13 @@ void runner_model_slot(struct runner *r, unsigned slot, bool up)
 void runner_model_started(struct runner *r, unsigned slot)
 {
 	r->handler.started(r->handler.ctx, slot, r->slots[slot].jobs[0].job);
+}
+
+void runner_model_printed(struct runner *r, unsigned slot, uint64_t out, uint64_t err)
+{
+	const uint64_t bytes[2] = { out, err };
+	FH_ASSERT_CMP(r->slots[slot].len, >, 0);
+	r->handler.printed(r->handler.ctx, slot, r->slots[slot].jobs[0].job, bytes);
 }
 
 void runner_model_finish(struct runner *r, unsigned slot, struct task_result *own_result,

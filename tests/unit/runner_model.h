@@ -13,6 +13,8 @@ void runner_model_ready(struct runner *r); /* the template, then every slot */
 void runner_model_broken(struct runner *r, const char *why);
 void runner_model_slot(struct runner *r, unsigned slot, bool up);
 void runner_model_started(struct runner *r, unsigned slot);
+/* The first job of the slot has printed so many letters of the alphabet. */
+void runner_model_printed(struct runner *r, unsigned slot, uint64_t out, uint64_t err);
 void runner_model_finish(struct runner *r, unsigned slot, struct task_result *own_result,
 			 bool retry_match);		   /* the first job of the slot */
 void runner_model_return(struct runner *r, unsigned slot); /* the last job of the slot */

@@ -30,6 +30,8 @@ struct fixture {
 	unsigned coming;	     /* the task of the ASSIGN that is being handled */
 	unsigned starteds;	     /* STARTED messages in all */
 	uint64_t assigns;	     /* since the last WELCOME */
+	unsigned acks;		     /* ASSIGN_ACKs in all, */
+	uint64_t acked;		     /* and what the last one said */
 };
 
 static inline struct fh_id id_of(unsigned number)
@@ -127,6 +129,15 @@ static inline void perform(struct fixture *f, const struct session_action *a)
 		say(f, " %s%s%s; ", task_state_name(a->state), reason ? " " : "",
 		    reason ? reason : "");
 		break;
+	case SESSION_DO_SEND_ASSIGN_ACK:
+		f->acks++;
+		f->acked = a->assigns;
+		break;
+	case SESSION_DO_SEND_LOG:
+		say(f, "log %u %s %u-%u; ", number_of(a->ref.task),
+		    a->piece.is_error ? "err" : "out", (unsigned)a->piece.from,
+		    (unsigned)a->piece.to);
+		break;
 	case SESSION_DO_SEND_HEARTBEAT:
 		say(f, "heartbeat; ");
 		break;
@@ -203,7 +214,11 @@ static inline void finish(struct fixture *f, uint32_t slot, unsigned task, enum 
 				: reason == REASON_CANCELLED ? TASK_CANCELLED
 							     : TASK_FAILED;
 	step(f, (struct session_event){ .kind = SESSION_EV_FINISHED,
-					.slot = { slot, f->job[task], state, reason, run_us, 0 } });
+					.slot = { .slot = slot,
+						  .job = f->job[task],
+						  .state = state,
+						  .reason = reason,
+						  .run_us = run_us } });
 }
 
 static inline void receive(struct fixture *f, struct wire_msg m)

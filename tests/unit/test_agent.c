@@ -244,6 +244,40 @@ static void a_result_that_there_was_no_memory_for_is_said_later(void **state)
 	pool_stop(&p);
 }
 
+static void what_a_task_prints_goes_to_the_dispatcher(void **state)
+{
+	(void)state;
+	struct pool p;
+	start(&p, 1);
+	assign(&p, 1, false);
+	runner_model_started(runner_model(), 0);
+	runner_model_printed(runner_model(), 0, 3, 0);
+	pool_until(&p, p.got[WIRE_LOG] == 1);
+	runner_model_printed(runner_model(), 0, 5, 2);
+	pool_until(&p, p.got[WIRE_LOG] == 3);
+	assert_string_equal(p.logs[0], "abcde");
+	assert_string_equal(p.logs[1], "ab");
+	/* It ends before its last words can be asked for: the result has them. */
+	runner_model_printed(runner_model(), 0, 6, 2);
+	complete(&p, 0, "value");
+	assert_value(&p, 1, "value");
+	pool_settle(&p);
+	assert_int_equal(p.got[WIRE_LOG], 3);
+	pool_stop(&p);
+}
+
+static void assigns_are_acknowledged(void **state)
+{
+	(void)state;
+	struct pool p;
+	start(&p, 1);
+	assign(&p, 1, false);
+	assign(&p, 2, false);
+	pool_until(&p, p.got[WIRE_ASSIGN_ACK] == 1);
+	assert_int_equal(p.acknowledged, 2);
+	pool_stop(&p);
+}
+
 static void a_heartbeat_lists_what_is_held(void **state)
 {
 	(void)state;
@@ -406,6 +440,8 @@ int main(void)
 		cmocka_unit_test(a_host_in_trouble_costs_the_attempt),
 		cmocka_unit_test(an_overdue_task_is_stolen_from),
 		cmocka_unit_test(a_result_that_there_was_no_memory_for_is_said_later),
+		cmocka_unit_test(what_a_task_prints_goes_to_the_dispatcher),
+		cmocka_unit_test(assigns_are_acknowledged),
 		cmocka_unit_test(a_heartbeat_lists_what_is_held),
 		cmocka_unit_test(broken_is_said_once_and_healed),
 		cmocka_unit_test(a_drained_agent_says_bye),

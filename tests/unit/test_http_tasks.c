@@ -175,18 +175,20 @@ static void logs(void **state)
 {
 	struct fixture *f = *state;
 	expect_body(get(f, "/v1/tasks/" TASK_ID "/logs", ""), 200,
-		    "{\"stdout\":\"\",\"stdout_truncated\":false,\"stderr\":\"\","
-		    "\"stderr_truncated\":false}");
+		    "{\"state\":\"QUEUED\",\"stdout\":\"\",\"stdout_truncated\":false,"
+		    "\"stderr\":\"\",\"stderr_truncated\":false}");
 	f->task.state = TASK_COMPLETED;
 	f->result.out = blob_copy("a\x00\xff\n", 4);
 	f->result.err = blob_copy("oops", 4);
 	f->result.err_cut = true;
 	expect_body(get(f, "/v1/tasks/" TASK_ID "/logs", ""), 200,
-		    "{\"stdout\":\"a\\u0000\xef\xbf\xbd\\n\",\"stdout_truncated\":false,"
+		    "{\"state\":\"COMPLETED\",\"stdout\":\"a\\u0000\xef\xbf\xbd\\n\",\"stdout_"
+		    "truncated\":false,"
 		    "\"stderr\":\"oops\",\"stderr_truncated\":true}");
 	struct response r = get(f, "/v1/tasks/" TASK_ID "/logs?stream=stdout", "");
 	assert_string_equal(response_header(&r, "Content-Type"), "text/plain; charset=utf-8");
 	assert_string_equal(response_header(&r, "X-Content-Type-Options"), "nosniff");
+	assert_string_equal(response_header(&r, "Farhand-State"), "COMPLETED");
 	assert_int_equal(r.body_len, 4);
 	response_release(&r);
 	expect_body(get(f, "/v1/tasks/" TASK_ID "/logs?stream=stderr", ""), 200, "oops");

@@ -417,6 +417,31 @@ static void an_assign_that_comes_twice_runs_once(void **state)
 	fixture_release(&f);
 }
 
+static void one_acknowledgement_is_for_many_assigns(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	pass(&f, SESSION_ACK_US);
+	unsigned before = f.acks;
+	for (unsigned task = 1; task <= 10; task++)
+		assign_ahead(&f, task, 1);
+	pass(&f, SESSION_ACK_US - 1);
+	assert_int_equal(f.acks, before);
+	assert_true(session_next_us(f.s) <= f.now_us + 1);
+	pass(&f, 1);
+	assert_int_equal(f.acks, before + 1);
+	assert_int_equal(f.acked, f.assigns);
+	pass(&f, 10 * SESSION_ACK_US); /* there is nothing new */
+	assert_int_equal(f.acks, before + 1);
+	happen(&f, SESSION_EV_DISCONNECTED);
+	reconnect(&f);
+	assign_ahead(&f, 11, 1);
+	pass(&f, SESSION_ACK_US);
+	assert_int_equal(f.acked, 1); /* of this connection */
+	fixture_release(&f);
+}
+
 static void an_assign_that_is_lost_costs_no_credit(void **state)
 {
 	(void)state;
@@ -475,6 +500,7 @@ int main(void)
 		cmocka_unit_test(what_runs_goes_on_after_a_long_pause),
 		cmocka_unit_test(a_worker_asks_for_so_much_a_slot),
 		cmocka_unit_test(an_assign_that_comes_twice_runs_once),
+		cmocka_unit_test(one_acknowledgement_is_for_many_assigns),
 		cmocka_unit_test(an_assign_that_is_lost_costs_no_credit),
 		cmocka_unit_test(assigns_that_do_not_come_are_given_up),
 	};

@@ -193,6 +193,57 @@ static void a_task_has_started_when_its_child_says_so(void **state)
 	fixture_release(&f);
 }
 
+static void print(struct fixture *f, unsigned task, uint64_t out, uint64_t err)
+{
+	step(f, (struct session_event){
+			.kind = SESSION_EV_PRINTED,
+			.slot = { .slot = 0, .job = f->job[task], .printed = { out, err } } });
+	pass(f, 0);
+}
+
+static void what_a_task_prints_is_said_while_it_runs(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	assign_own(&f, 1, 1);
+	happen_to_task(&f, SESSION_EV_STARTED, 0, 1);
+	discard(&f);
+	print(&f, 1, 5, 0);
+	expect(&f, "log 1 out 0-5");
+	print(&f, 1, 6, 0); /* not at each line */
+	print(&f, 1, 7, 2);
+	expect(&f, "");
+	pass(&f, SESSION_LOG_US);
+	expect(&f, "log 1 out 5-7; log 1 err 0-2");
+	happen(&f, SESSION_EV_DISCONNECTED);
+	print(&f, 1, 9, 2);
+	expect(&f, "");
+	happen(&f, SESSION_EV_CONNECTED);
+	welcome(&f, 0);
+	pass(&f, 0);
+	expect(&f, "hello; credit 31; started 1; log 1 out 0-9; log 1 err 0-2");
+	print(&f, 1, 10, 2);
+	finish(&f, 0, 1, REASON_NONE, 0); /* the result has the rest */
+	pass(&f, SESSION_LOG_US);
+	expect(&f, "result 1 COMPLETED");
+	fixture_release(&f);
+}
+
+static void what_a_stale_task_prints_is_not_said(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	assign_own(&f, 1, 1);
+	happen_to_task(&f, SESSION_EV_STARTED, 0, 1);
+	receive_ref(&f, WIRE_STALE, 1);
+	discard(&f);
+	print(&f, 1, 5, 0);
+	expect(&f, "");
+	fixture_release(&f);
+}
+
 static void a_limit_counts_from_the_start(void **state)
 {
 	(void)state;
@@ -403,6 +454,8 @@ int main(void)
 		cmocka_unit_test(what_is_returned_keeps_its_age),
 		cmocka_unit_test(a_quick_task_is_not_said_to_have_started),
 		cmocka_unit_test(a_task_has_started_when_its_child_says_so),
+		cmocka_unit_test(what_a_task_prints_is_said_while_it_runs),
+		cmocka_unit_test(what_a_stale_task_prints_is_not_said),
 		cmocka_unit_test(a_limit_counts_from_the_start),
 		cmocka_unit_test(a_limit_ends_a_child_that_never_begins),
 		cmocka_unit_test(a_limit_ends_the_head_of_a_pipe_only),

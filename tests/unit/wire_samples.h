@@ -144,6 +144,16 @@ static inline struct wire_msg sample_msg(uint64_t *seed, enum wire_type type, ui
 		m.heartbeat.assigns = sample_next(seed);
 		m.heartbeat.in_flight = sample_refs(seed);
 		break;
+	case WIRE_ASSIGN_ACK:
+		m.assign_ack.assigns = sample_next(seed);
+		break;
+	case WIRE_LOG:
+		m.log.task = sample_id(seed);
+		m.log.token = sample_ref(seed).token;
+		m.log.is_error = sample_below(seed, 2);
+		m.log.offset = sample_next(seed);
+		m.log.data = sample_blob(seed, max);
+		break;
 	case WIRE_BYE:
 		m.bye.why = sample_below(seed, WIRE_BYE_END);
 		m.bye.text = sample_text(seed);

@@ -131,6 +131,13 @@ def speak(out, err):
     return len(out) + len(err)
 
 
+def speak_and_hold(folder, text):
+    """One line before it waits, one after."""
+    print(text)
+    hold(folder, text)
+    print("the end", file=sys.stderr)
+
+
 def speak_low(out, err):
     """Past sys.stdout: on the descriptors."""
     os.write(1, out)
