@@ -71,7 +71,7 @@ static void tell_refused(struct agent *a, struct parcel *p, int64_t now)
 	task_result_release(&result);
 }
 
-static void step(struct agent *a, const struct session_event *event, struct cargo *cargo)
+void agent_step(struct agent *a, const struct session_event *event, struct cargo *cargo)
 {
 	static const struct session_event tick = { .kind = SESSION_EV_TICKED };
 	int64_t now = now_us(a);
@@ -92,10 +92,10 @@ static void step(struct agent *a, const struct session_event *event, struct carg
 	set_timer(a, now);
 }
 
-static void step_kind(struct agent *a, enum session_event_kind kind)
+void agent_step_kind(struct agent *a, enum session_event_kind kind)
 {
 	struct session_event event = { .kind = kind };
-	step(a, &event, NULL);
+	agent_step(a, &event, NULL);
 }
 
 /* ---- from the loop ---- */
@@ -106,7 +106,7 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
 	(void)fd;
 	(void)what;
 	a->timer_us = INT64_MAX;
-	step_kind(a, SESSION_EV_TICKED);
+	agent_step_kind(a, SESSION_EV_TICKED);
 }
 
 static void on_work(evutil_socket_t fd, short what, void *ctx)
@@ -143,7 +143,7 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 	(void)peer;
 	struct session_event event = { .kind = SESSION_EV_RECEIVED, .message = own_msg };
 	bool welcome = own_msg->type == WIRE_WELCOME;
-	step(a, &event, &(struct cargo){ .message = own_msg });
+	agent_step(a, &event, &(struct cargo){ .message = own_msg });
 	wire_msg_release(own_msg);
 	if (welcome && a->config.welcomed && is_welcomed(a))
 		a->config.welcomed(a->config.ctx);
@@ -152,13 +152,13 @@ static void on_message(void *ctx, uint64_t peer, struct wire_msg *own_msg)
 static void on_heard(void *ctx, uint64_t peer)
 {
 	(void)peer;
-	step_kind(ctx, SESSION_EV_HEARD);
+	agent_step_kind(ctx, SESSION_EV_HEARD);
 }
 
 static void on_connected(void *ctx, uint64_t peer)
 {
 	(void)peer;
-	step_kind(ctx, SESSION_EV_CONNECTED);
+	agent_step_kind(ctx, SESSION_EV_CONNECTED);
 }
 
 static void on_lost(void *ctx, uint64_t peer)
@@ -166,7 +166,7 @@ static void on_lost(void *ctx, uint64_t peer)
 	struct agent *a = ctx;
 	(void)peer;
 	agent_log(a, "the dispatcher is gone");
-	step_kind(a, SESSION_EV_DISCONNECTED);
+	agent_step_kind(a, SESSION_EV_DISCONNECTED);
 }
 
 static void on_trouble(void *ctx, const char *line)
@@ -178,92 +178,6 @@ static void on_wake(void *ctx)
 {
 	struct agent *a = ctx;
 	event_active(a->work, EV_TIMEOUT, 0);
-}
-
-/* ---- from the runner ---- */
-
-static void on_ready(void *ctx, const char *runtime, const char *modules)
-{
-	struct agent *a = ctx;
-	fh_free(a->modules);
-	a->modules = modules ? fh_strdup(modules) : NULL; /* without memory: unknown */
-	struct session_event event = { .kind = SESSION_EV_READY, .runtime = runtime };
-	if (a->broken_why[0])
-		agent_log(a, "the workers' Python works again");
-	a->broken_why[0] = '\0';
-	step(a, &event, NULL);
-}
-
-static void on_broken(void *ctx, const char *why)
-{
-	struct agent *a = ctx;
-	bool news = strcmp(a->broken_why, why) != 0;
-	(void)snprintf(a->broken_why, sizeof a->broken_why, "%s", why);
-	step_kind(a, SESSION_EV_BROKEN);
-	if (news)
-		agent_log(a, why);
-}
-
-static void slot_event(struct agent *a, enum session_event_kind kind, unsigned slot, uint64_t job)
-{
-	struct session_event event = { .kind = kind, .slot = { .slot = slot, .job = job } };
-	step(a, &event, NULL);
-}
-
-static void on_slot_ready(void *ctx, unsigned slot)
-{
-	slot_event(ctx, SESSION_EV_SLOT_READY, slot, 0);
-}
-
-static void on_slot_down(void *ctx, unsigned slot)
-{
-	slot_event(ctx, SESSION_EV_SLOT_DOWN, slot, 0);
-}
-
-static void on_started(void *ctx, unsigned slot, uint64_t job)
-{
-	slot_event(ctx, SESSION_EV_STARTED, slot, job);
-}
-
-static void on_printed(void *ctx, unsigned slot, uint64_t job, const uint64_t bytes[2])
-{
-	struct session_event event = {
-		.kind = SESSION_EV_PRINTED,
-		.slot = { .slot = slot, .job = job, .printed = { bytes[0], bytes[1] } }
-	};
-	step(ctx, &event, NULL);
-}
-
-static void on_returned(void *ctx, unsigned slot, uint64_t job)
-{
-	slot_event(ctx, SESSION_EV_RETURNED, slot, job);
-}
-
-static uint64_t bytes_of(const struct task_result *r)
-{
-	const struct blob *blobs[] = { r->value, r->out, r->err };
-	uint64_t bytes = 0;
-	for (size_t i = 0; i < sizeof blobs / sizeof *blobs; i++)
-		bytes += blobs[i] ? blobs[i]->len : 0;
-	return bytes;
-}
-
-static void on_finished(void *ctx, unsigned slot, uint64_t job, struct task_result *own_result,
-			bool retry_match)
-{
-	struct session_event event = {
-		.kind = SESSION_EV_FINISHED,
-		.slot = { .slot = slot,
-			  .job = job,
-			  .state = own_result->state,
-			  .reason = own_result->reason,
-			  .run_us = own_result->run_us,
-			  .bytes = bytes_of(own_result) },
-	};
-	if (event.slot.state == TASK_COMPLETED && event.slot.run_us == 0)
-		event.slot.run_us = 1; /* it was measured: too short to count */
-	step(ctx, &event, &(struct cargo){ .result = own_result, .retry_match = retry_match });
-	task_result_release(own_result);
 }
 
 /* ---- life ---- */
@@ -278,33 +192,6 @@ static int keep_tables(struct agent *a, const struct agent_config *config)
 	a->parcels = fh_calloc(jobs, sizeof *a->parcels);
 	a->functions = fh_calloc(session_function_count_max(a->session), sizeof *a->functions);
 	return a->parcels && a->functions ? 0 : FH_ENOMEM;
-}
-
-static int start_runner(struct agent *a, const struct agent_config *config, struct fh_err *err)
-{
-	struct runner_config runner = {
-		.base = config->base,
-		.slots = config->slots,
-		.python = config->python,
-		.paths = config->paths,
-		.path_count = config->path_count,
-		.grace_ms = config->grace_ms,
-		.result_max = config->result_max,
-		.log_max = config->log_max,
-		.recycle_jobs = config->recycle_jobs,
-	};
-	struct runner_handler handler = {
-		.ctx = a,
-		.ready = on_ready,
-		.slot_ready = on_slot_ready,
-		.started = on_started,
-		.printed = on_printed,
-		.finished = on_finished,
-		.returned = on_returned,
-		.slot_down = on_slot_down,
-		.broken = on_broken,
-	};
-	return runner_new(&runner, &handler, &a->runner, err);
 }
 
 int agent_new(const struct agent_config *config, struct agent **ret_agent, struct fh_err *err)
@@ -333,7 +220,7 @@ int agent_new(const struct agent_config *config, struct agent **ret_agent, struc
 	if (!a->work || !a->timer)
 		ret = FH_ENOMEM;
 	if (!ret)
-		ret = start_runner(a, config, err);
+		ret = agent_start_runner(a, config, err);
 	if (ret)
 		goto fail;
 
@@ -393,7 +280,7 @@ void agent_free(struct agent **agent)
 
 void agent_drain(struct agent *a)
 {
-	step_kind(a, SESSION_EV_DRAINED);
+	agent_step_kind(a, SESSION_EV_DRAINED);
 }
 
 unsigned agent_slots_busy(const struct agent *a)

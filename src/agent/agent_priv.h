@@ -50,6 +50,14 @@ struct agent {
 	bool drained_told;
 };
 
+/* An event of the session, with what came with it (NULL: nothing), and all that follows from it. */
+void agent_step(struct agent *a, const struct session_event *event, struct cargo *cargo);
+void agent_step_kind(struct agent *a, enum session_event_kind kind);
+
+/* children.c: the runner of this agent. As runner_new(). */
+int agent_start_runner(struct agent *a, const struct agent_config *config,
+		       struct fh_err *err) FH_MUST_USE;
+
 /* Performs the actions of the last step in order. */
 void agent_perform(struct agent *a, struct cargo *cargo);
 

@@ -249,11 +249,18 @@ void session_slots_release(struct session *s);
 /* The runner's events. */
 void session_slot_ready(struct session *s, uint32_t slot);
 void session_slot_down(struct session *s, uint32_t slot);
-void session_slot_started(struct session *s, const struct session_ev_slot *ev);
-void session_slot_printed(struct session *s, const struct session_ev_slot *ev);
 void session_slot_finished(struct session *s, const struct session_ev_slot *ev);
 void session_slot_returned(struct session *s, const struct session_ev_slot *ev);
 void session_slot_refused(struct session *s, const struct session_ev_slot *ev);
+
+/* The PIPED job that an event is about. */
+struct session_job *session_slot_job(struct session *s, const struct session_ev_slot *ev);
+
+/* Everything that follows from a slot's pipe; called after each change of it. */
+void session_slot_refresh(struct session *s, struct session_slot *slot);
+
+/* Asks for what waits behind the head. */
+void session_slot_steal(struct session *s, struct session_slot *slot);
 
 /* Asks for the end of a PIPED job, once. */
 void session_slot_kill(struct session *s, struct session_job *j, enum task_reason why);
@@ -264,6 +271,15 @@ bool session_slots_abandon(struct session *s);
 
 /* Gives queued jobs to slots, as long as there are both. */
 void session_slots_fill(struct session *s);
+
+/* ---- head.c ---- */
+
+/* When the first job of the slot needs a look; INT64_MAX: never. */
+int64_t session_head_due_us(const struct session *s, const struct session_slot *slot);
+
+/* The runner's events about it. */
+void session_slot_started(struct session *s, const struct session_ev_slot *ev);
+void session_slot_printed(struct session *s, const struct session_ev_slot *ev);
 
 /* Looks at what the children run: limits, STARTED, LOG, overdue; returns when to look again. */
 int64_t session_slots_tick(struct session *s);

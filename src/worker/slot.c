@@ -39,55 +39,6 @@ void session_slots_release(struct session *s)
 	fh_free(s->slots);
 }
 
-/* ---- what the head of a pipe is due for ---- */
-
-/* When the head's STARTED is due: not before it has begun; of a short one late, because most are
- * over by then. To be first in a pipe is not to have begun: the child may still be busy with its
- * own affairs. */
-static int64_t report_us(const struct session_slot *slot)
-{
-	const struct session_job *head = slot->head;
-	if (head->reported || !head->begun_us)
-		return INT64_MAX;
-	return head->ahead ? slot->head_us + SESSION_STARTED_US : head->begun_us;
-}
-
-/* The limit counts from the moment when the child said that it began; before that, from the moment
- * when nothing was ahead of the job, so that a child that hangs is ended, too. */
-static int64_t limit_us(const struct session_slot *slot)
-{
-	const struct session_job *head = slot->head;
-	if (head->timeout_ms == 0 || head->kill != REASON_NONE)
-		return INT64_MAX;
-	int64_t from_us = head->begun_us ? head->begun_us : slot->head_us;
-	return from_us + (int64_t)head->timeout_ms * 1000;
-}
-
-/* When more of what the head has printed may be said. */
-static int64_t log_us(const struct session *s, const struct session_slot *slot)
-{
-	const struct session_job *head = slot->head;
-	bool more = head->logged[0] < head->printed[0] || head->logged[1] < head->printed[1];
-	return more && s->link == LINK_WELCOMED && !head->unwanted ? slot->log_us : INT64_MAX;
-}
-
-static int64_t overdue_us(const struct session_slot *slot)
-{
-	return slot->head->ahead && !slot->overdue ? slot->head_us + SESSION_OVERDUE_US : INT64_MAX;
-}
-
-static int64_t check_us(const struct session *s, const struct session_slot *slot)
-{
-	int64_t first = INT64_MAX;
-	if (!slot->head)
-		return first;
-	const int64_t due[] = { report_us(slot), limit_us(slot), overdue_us(slot),
-				log_us(s, slot) };
-	for (size_t i = 0; i < sizeof due / sizeof *due; i++)
-		first = due[i] < first ? due[i] : first;
-	return first;
-}
-
 /* ---- which slots may take more ---- */
 
 static bool may_share(const struct session_slot *slot)
@@ -96,8 +47,7 @@ static bool may_share(const struct session_slot *slot)
 	       !slot->choked && slot->kills == 0;
 }
 
-/* Everything that follows from a slot's pipe; called after each change of it. */
-static void refresh(struct session *s, struct session_slot *slot)
+void session_slot_refresh(struct session *s, struct session_slot *slot)
 {
 	struct session_job *head = list_empty(&slot->pipe)
 					   ? NULL
@@ -111,7 +61,7 @@ static void refresh(struct session *s, struct session_slot *slot)
 		slot->stealing = false;
 	if (slot->len == 0)
 		slot->choked = false;
-	slot->check_us = check_us(s, slot);
+	slot->check_us = session_head_due_us(s, slot);
 	session_wake_by(s, slot->check_us);
 
 	list_remove(&slot->link);
@@ -130,10 +80,11 @@ static void add(struct session *s, struct session_slot *slot, struct session_job
 	session_job_move(s, j, JOB_PIPED, &slot->pipe);
 	if (slot->len++ == 0)
 		s->stats.slots_busy++;
-	refresh(s, slot);
+	session_slot_refresh(s, slot);
 }
 
-/* The job leaves its slot; the caller moves it to its next place, then calls refresh(). */
+/* The job leaves its slot; the caller moves it to its next place, then calls
+ * session_slot_refresh(). */
 static struct session_slot *take_out(struct session *s, struct session_job *j)
 {
 	struct session_slot *slot = j->slot;
@@ -211,7 +162,7 @@ static struct session_slot *slot_at(struct session *s, uint32_t index)
 	return &s->slots[index];
 }
 
-static struct session_job *job_on(struct session *s, const struct session_ev_slot *ev)
+struct session_job *session_slot_job(struct session *s, const struct session_ev_slot *ev)
 {
 	struct session_job *j = session_job_at(s, ev->job);
 	FH_ASSERT(j->place == JOB_PIPED && j->slot == slot_at(s, ev->slot));
@@ -223,7 +174,7 @@ static void set_up(struct session *s, struct session_slot *slot, bool up)
 	if (slot->up != up)
 		s->stats.slots_up += up ? 1 : UINT32_MAX;
 	slot->up = up;
-	refresh(s, slot);
+	session_slot_refresh(s, slot);
 }
 
 void session_slot_ready(struct session *s, uint32_t index)
@@ -243,42 +194,16 @@ void session_slot_down(struct session *s, uint32_t index)
 	set_up(s, slot_at(s, index), false);
 }
 
-static void report_started(struct session *s, struct session_job *j)
-{
-	j->reported = true;
-	if (s->link == LINK_WELCOMED && !j->unwanted)
-		session_emit(s, SESSION_DO_SEND_STARTED)->ref = j->ref;
-}
-
-void session_slot_started(struct session *s, const struct session_ev_slot *ev)
-{
-	struct session_job *j = job_on(s, ev);
-	j->begun_us = s->now_us;
-	if (j == j->slot->head && report_us(j->slot) <= s->now_us)
-		report_started(s, j);
-	refresh(s, j->slot);
-}
-
-void session_slot_printed(struct session *s, const struct session_ev_slot *ev)
-{
-	struct session_job *j = job_on(s, ev);
-	for (unsigned i = 0; i < 2; i++) {
-		FH_ASSERT_CMP(ev->printed[i], >=, j->printed[i]);
-		j->printed[i] = ev->printed[i];
-	}
-	refresh(s, j->slot);
-}
-
 void session_slot_finished(struct session *s, const struct session_ev_slot *ev)
 {
-	struct session_job *j = job_on(s, ev);
+	struct session_job *j = session_slot_job(s, ev);
 	session_function_measured(j->function, ev->run_us);
 	struct session_slot *slot = take_out(s, j);
 	slot->choked = false;
 	if (PLANTED(SLOT_LEAKED_ON_CRASH) && ev->reason == REASON_CRASH)
 		slot->len++; /* the busy mark stays: the slot never idles again */
 	session_job_finish(s, j, ev->state, ev->reason, ev->bytes);
-	refresh(s, slot);
+	session_slot_refresh(s, slot);
 }
 
 /* A job that left its slot without having begun. A limit that was counted in the meantime is void;
@@ -298,29 +223,29 @@ static void unbegun(struct session *s, struct session_job *j)
 
 void session_slot_returned(struct session *s, const struct session_ev_slot *ev)
 {
-	struct session_job *j = job_on(s, ev);
+	struct session_job *j = session_slot_job(s, ev);
 	struct session_slot *slot = take_out(s, j);
 	s->stats.returned++;
 	unbegun(s, j);
-	refresh(s, slot);
+	session_slot_refresh(s, slot);
 }
 
 /* An empty slot that takes nothing has lost its child; SLOT_READY will tell of the next one. */
 void session_slot_refused(struct session *s, const struct session_ev_slot *ev)
 {
-	struct session_job *j = job_on(s, ev);
+	struct session_job *j = session_slot_job(s, ev);
 	struct session_slot *slot = take_out(s, j);
 	unbegun(s, j);
 	slot->choked = true;
 	if (slot->len == 0)
 		set_up(s, slot, false);
 	else
-		refresh(s, slot);
+		session_slot_refresh(s, slot);
 }
 
 /* ---- what ends or moves jobs in a slot ---- */
 
-static void steal(struct session *s, struct session_slot *slot)
+void session_slot_steal(struct session *s, struct session_slot *slot)
 {
 	if (slot->len <= 1 || slot->stealing)
 		return;
@@ -334,14 +259,14 @@ void session_slot_kill(struct session *s, struct session_job *j, enum task_reaso
 	if (j->kill != REASON_NONE)
 		return;
 	if (j == slot->head)
-		steal(s, slot);
+		session_slot_steal(s, slot);
 	j->kill = why;
 	slot->kills++;
 	struct session_action *kill = session_emit(s, SESSION_DO_KILL);
 	kill->slot = slot->index;
 	kill->job = j->number;
 	kill->reason = why;
-	refresh(s, slot);
+	session_slot_refresh(s, slot);
 }
 
 bool session_slots_abandon(struct session *s)
@@ -358,65 +283,4 @@ bool session_slots_abandon(struct session *s)
 		}
 	}
 	return true;
-}
-
-static void say_log(struct session *s, struct session_slot *slot)
-{
-	struct session_job *head = slot->head;
-	slot->log_us = s->now_us + SESSION_LOG_US;
-	for (unsigned i = 0; i < 2; i++) {
-		if (head->logged[i] == head->printed[i])
-			continue;
-		struct session_action *a = session_emit(s, SESSION_DO_SEND_LOG);
-		a->slot = slot->index;
-		a->job = head->number;
-		a->ref = head->ref;
-		a->piece = (struct session_piece){ i == 1, head->logged[i], head->printed[i] };
-		head->logged[i] = head->printed[i];
-	}
-}
-
-static void look(struct session *s, struct session_slot *slot)
-{
-	struct session_job *head = slot->head;
-	if (report_us(slot) <= s->now_us)
-		report_started(s, head);
-	if (log_us(s, slot) <= s->now_us)
-		say_log(s, slot);
-	if (overdue_us(slot) <= s->now_us) {
-		slot->overdue = true;
-		/* To a lone slot everything would come back, perhaps in another order: while the
-		 * socket is emptied the child may read one from the middle. */
-		if (s->stats.slots > 1)
-			steal(s, slot);
-	}
-	if (limit_us(slot) <= s->now_us)
-		session_slot_kill(s, head, REASON_TIMEOUT);
-	refresh(s, slot);
-}
-
-int64_t session_slots_tick(struct session *s)
-{
-	int64_t next_us = INT64_MAX;
-	for (uint32_t i = 0; i < s->stats.slots; i++) {
-		struct session_slot *slot = &s->slots[i];
-		if (slot->check_us <= s->now_us && session_room(s))
-			look(s, slot);
-		if (slot->check_us < next_us)
-			next_us = slot->check_us;
-	}
-	return next_us;
-}
-
-void session_slots_report_all(struct session *s)
-{
-	for (uint32_t i = 0; i < s->stats.slots; i++) {
-		struct session_slot *slot = &s->slots[i];
-		if (!slot->head)
-			continue;
-		slot->head->reported = false;
-		slot->head->logged[0] = slot->head->logged[1] = 0;
-		slot->log_us = s->now_us;
-		refresh(s, slot);
-	}
 }
