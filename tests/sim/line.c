@@ -40,7 +40,8 @@ static void insert(struct line *l, struct packet *p)
 
 static bool is_large(enum wire_type type)
 {
-	return type == WIRE_ASSIGN || type == WIRE_FUNCTION || type == WIRE_RESULT;
+	return type == WIRE_ASSIGN || type == WIRE_FUNCTION || type == WIRE_RESULT ||
+	       type == WIRE_LOG;
 }
 
 /* When it comes: behind those of its kind; but one that is late lets others overtake it. */

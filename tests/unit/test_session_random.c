@@ -23,6 +23,7 @@ enum { SLOTS_MAX = 5, TASKS = 4000, STEPS = 6000, FUNCTIONS = 12, JOBS = 4096, S
 struct held { /* by a child of the model */
 	uint64_t job;
 	bool begun;
+	uint64_t printed[2], logged[2]; /* of it, said to the dispatcher that is there */
 	enum task_reason killed;
 };
 
@@ -58,7 +59,7 @@ struct storm {
 	bool connected, greeted, welcomed;
 	unsigned mute; /* steps in which the dispatcher says nothing */
 	uint32_t ahead;
-	uint64_t granted, sent;
+	uint64_t granted, sent, acknowledged;
 	bool healing;
 	bool left; /* BYE was said */
 };
@@ -153,6 +154,19 @@ static void model_kill(struct storm *t, const struct session_action *a)
 			c->jobs[i].killed = a->reason;
 }
 
+/* Piece by piece, from the start for each dispatcher. */
+static void model_log(struct storm *t, const struct session_action *a)
+{
+	struct held *head = &t->children[a->slot].jobs[0];
+	const struct session_piece *p = &a->piece;
+	const struct task *task = &t->tasks[number_of(a->ref.task)];
+	FH_ASSERT(t->welcomed && t->children[a->slot].len > 0 && head->job == a->job);
+	FH_ASSERT(task->fate == ASSIGNED && !task->stale && !task->fenced);
+	FH_ASSERT_CMP(p->from, ==, head->logged[p->is_error]);
+	FH_ASSERT(p->to > p->from && p->to <= head->printed[p->is_error]);
+	head->logged[p->is_error] = p->to;
+}
+
 static bool is_declared(const struct task *k)
 {
 	return k->fate == ENDED || (k->fate == ASSIGNED && !k->fenced && !k->stale);
@@ -220,6 +234,13 @@ static void perform(struct storm *t, const struct session_action *a)
 		FH_ASSERT(t->welcomed && a->granted_total >= t->granted);
 		t->granted = a->granted_total;
 		break;
+	case SESSION_DO_SEND_ASSIGN_ACK:
+		FH_ASSERT(t->welcomed && a->assigns > t->acknowledged && a->assigns <= t->sent);
+		t->acknowledged = a->assigns;
+		break;
+	case SESSION_DO_SEND_LOG:
+		model_log(t, a);
+		break;
 	case SESSION_DO_SEND_FUNCTION_GET:
 		t->asked[number_of(a->id)] = true;
 		break;
@@ -280,8 +301,11 @@ static void about(struct storm *t, enum session_event_kind kind, unsigned slot, 
 				: reason == REASON_CANCELLED ? TASK_CANCELLED
 							     : TASK_FAILED;
 	step(t, (struct session_event){ .kind = kind,
-					.slot = { slot, job, state, reason,
-						  below(t, 3) ? below(t, 2000) : 0, 0 } });
+					.slot = { .slot = slot,
+						  .job = job,
+						  .state = state,
+						  .reason = reason,
+						  .run_us = below(t, 3) ? below(t, 2000) : 0 } });
 }
 
 /* The child refuses from now on; jobs that it was given come back as REFUSED. */
@@ -333,6 +357,14 @@ static void child_acts(struct storm *t, unsigned slot)
 	} else if (choice < 2 && !head->begun) {
 		head->begun = true;
 		about(t, SESSION_EV_STARTED, slot, head->job, REASON_NONE);
+	} else if ((choice == 8 || choice == 9) && head->begun) {
+		head->printed[0] += below(t, 3);
+		head->printed[1] += below(t, 2);
+		step(t, (struct session_event){
+				.kind = SESSION_EV_PRINTED,
+				.slot = { .slot = slot,
+					  .job = head->job,
+					  .printed = { head->printed[0], head->printed[1] } } });
 	} else if (choice == 10 && c->len > 1) { /* stolen, or killed in the pipe */
 		struct held held = take(c, 1 + below(t, c->len - 1));
 		if (held.killed)
@@ -498,7 +530,9 @@ static void connection_acts(struct storm *t)
 		step(t, (struct session_event){ .kind = SESSION_EV_CONNECTED });
 	} else if (!t->welcomed) {
 		t->welcomed = true;
-		t->granted = t->sent = 0;
+		t->granted = t->sent = t->acknowledged = 0;
+		for (uint32_t i = 0; i < t->slots; i++)
+			memset(t->children[i].jobs[0].logged, 0, sizeof(uint64_t[2]));
 		receive(t, (struct wire_msg){
 				   .type = WIRE_WELCOME,
 				   .welcome = { .silence_ms = t->healing ? 0 : SILENCE_MS } });

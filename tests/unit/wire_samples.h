@@ -85,22 +85,36 @@ static inline void sample_result(uint64_t *seed, uint32_t max, struct task_resul
 	(void)snprintf(r->runtime, sizeof r->runtime, "cp3%u", sample_below(seed, 20));
 }
 
+static inline void sample_log(uint64_t *seed, uint32_t max, struct wire_log *l)
+{
+	l->task = sample_id(seed);
+	l->token = sample_ref(seed).token;
+	l->is_error = sample_below(seed, 2);
+	l->offset = sample_next(seed);
+	l->data = sample_blob(seed, max);
+}
+
+static inline void sample_hello(uint64_t *seed, struct wire_hello *h)
+{
+	h->instance = sample_id(seed);
+	h->slots = (uint32_t)sample_next(seed);
+	(void)snprintf(h->runtime, sizeof h->runtime, "cp311");
+	h->mode = sample_below(seed, WIRE_MODE_END);
+	h->cores = (uint32_t)sample_next(seed);
+	h->mem_bytes = sample_next(seed);
+	h->labels = sample_text(seed);
+	h->modules = sample_text(seed);
+	h->in_flight = sample_refs(seed);
+	h->host = sample_text(seed);
+}
+
 /* Blobs of fewer than `max` bytes. The message is the caller's. */
 static inline struct wire_msg sample_msg(uint64_t *seed, enum wire_type type, uint32_t max)
 {
 	struct wire_msg m = { .type = type };
 	switch (type) {
 	case WIRE_HELLO:
-		m.hello.instance = sample_id(seed);
-		m.hello.slots = (uint32_t)sample_next(seed);
-		(void)snprintf(m.hello.runtime, sizeof m.hello.runtime, "cp311");
-		m.hello.mode = sample_below(seed, WIRE_MODE_END);
-		m.hello.cores = (uint32_t)sample_next(seed);
-		m.hello.mem_bytes = sample_next(seed);
-		m.hello.labels = sample_text(seed);
-		m.hello.modules = sample_text(seed);
-		m.hello.in_flight = sample_refs(seed);
-		m.hello.host = sample_text(seed);
+		sample_hello(seed, &m.hello);
 		break;
 	case WIRE_WELCOME:
 		m.welcome.session = (uint32_t)sample_next(seed);
@@ -148,11 +162,7 @@ static inline struct wire_msg sample_msg(uint64_t *seed, enum wire_type type, ui
 		m.assign_ack.assigns = sample_next(seed);
 		break;
 	case WIRE_LOG:
-		m.log.task = sample_id(seed);
-		m.log.token = sample_ref(seed).token;
-		m.log.is_error = sample_below(seed, 2);
-		m.log.offset = sample_next(seed);
-		m.log.data = sample_blob(seed, max);
+		sample_log(seed, max, &m.log);
 		break;
 	case WIRE_BYE:
 		m.bye.why = sample_below(seed, WIRE_BYE_END);
