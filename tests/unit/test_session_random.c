@@ -195,7 +195,8 @@ static void model_reconnect(struct storm *t, const struct session_action *a)
 		t->tasks[task].fenced |= t->tasks[task].fate == ASSIGNED;
 }
 
-static void perform(struct storm *t, const struct session_action *a)
+/* What the agent keeps beside the session. */
+static void perform_keeping(struct storm *t, const struct session_action *a)
 {
 	uint32_t index = session_job_index(a->job);
 	switch (a->kind) {
@@ -222,6 +223,14 @@ static void perform(struct storm *t, const struct session_action *a)
 		FH_ASSERT(t->has_function[a->function]);
 		t->has_function[a->function] = false;
 		break;
+	default:
+		break;
+	}
+}
+
+static void perform(struct storm *t, const struct session_action *a)
+{
+	switch (a->kind) {
 	case SESSION_DO_RUN:
 		model_run(t, a);
 		break;
@@ -263,6 +272,7 @@ static void perform(struct storm *t, const struct session_action *a)
 	case SESSION_DO_TELL_REFUSED:
 		FH_UNREACHABLE("nobody has refused it");
 	default:
+		perform_keeping(t, a);
 		break;
 	}
 }
