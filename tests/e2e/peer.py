@@ -16,7 +16,7 @@ GREETING = (b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0"
             + bytes(31))
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00"
 TYPES = ("", "HELLO", "WELCOME", "CREDIT", "ASSIGN", "FUNCTION_GET", "FUNCTION", "STARTED",
-         "RESULT", "RESULT_ACK", "STALE", "CANCEL", "HEARTBEAT", "DRAIN", "BYE")
+         "RESULT", "RESULT_ACK", "STALE", "CANCEL", "HEARTBEAT", "DRAIN", "BYE", "ASSIGN_ACK", "LOG")
 COMPLETED = 2
 Token = Tuple[int, int]
 
@@ -64,6 +64,15 @@ def result(task: bytes, token: Token, value: Optional[bytes] = None, state: int 
 def heartbeat(received: int = 0,
               held: List[Tuple[bytes, Token]] = []) -> bytes:  # noqa: B006, nobody changes it
     return b"\x0c" + struct.pack("<Q", received) + refs(held)
+
+
+def assign_ack(assigns: int) -> bytes:
+    return b"\x0f" + struct.pack("<Q", assigns)
+
+
+def log(task: bytes, token: Token, data: bytes, offset: int = 0, is_error: int = 0) -> bytes:
+    return (b"\x10" + ref(task, token) + bytes((is_error,)) + struct.pack("<QI", offset, len(data))
+            + data)
 
 
 class Said(NamedTuple):

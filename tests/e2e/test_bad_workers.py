@@ -16,7 +16,8 @@ from conftest import fleets
 from fleet import Fleet
 from harness import FINAL, Client, wait_until
 from peer import (
-    GREETING, VERSION, Peer, Refusal, credit, heartbeat, hello, join, ref, result, started,
+    GREETING, VERSION, Peer, Refusal, assign_ack, credit, heartbeat, hello, join, log, ref, result,
+    started,
 )
 
 MIB = 1 << 20
@@ -107,6 +108,8 @@ def frame_of(message: bytes) -> bytes:
     (lambda peer: peer.frame(MESSAGES, frame_of(b"\x63")), "unknown type"),
     (lambda peer: peer.frame(MESSAGES, frame_of(hello()[:30])), "HELLO"),
     (lambda peer: peer.frame(MESSAGES, frame_of(hello() + b"x")), "HELLO"),
+    (lambda peer: peer.frame(MESSAGES, frame_of(log(NOBODY, (1, 1), b"x", is_error=2))), "is_error"),
+    (lambda peer: peer.frame(MESSAGES, frame_of(assign_ack(1)[:5])), "ASSIGN_ACK"),
     (lambda peer: peer.frame(PIECE, struct.pack("<QII", 0, 2 ** 31, 0) + b"x"), "a piece of"),
     (lambda peer: peer.frame(PIECE, struct.pack("<QII", 0, 100, 50) + b"x"), "a piece of"),
 ])
@@ -238,6 +241,31 @@ def test_what_a_worker_claims_and_was_never_given_is_stale(alone: Fleet) -> None
         liar.tell(heartbeat(held=claims[:3]))
         assert {liar.hear_of("STALE").ref for _ in range(3)} == set(claims[:3])
     assert sum(alone.client.counts().values()) == 0
+
+
+def test_output_of_others_and_what_never_came_change_nothing(alone: Fleet) -> None:
+    """Claims that no worker of ours makes: they are ignored, and the session goes on."""
+    client = alone.client
+    with join(alone.door.number) as liar, join(alone.door.number) as other:
+        task, (id_of_it, token) = take_task(alone, liar)
+
+        def explained() -> str:
+            return str(client.good("GET", f"/v1/tasks/{task}/explain")["text"])
+
+        liar.tell(assign_ack(2 ** 64 - 1), assign_ack(2))
+        other.tell(assign_ack(1), log(id_of_it, token, b"not its own"), heartbeat())
+        other.hear_of("HEARTBEAT")
+        assert explained().startswith("it is on its way to worker")
+        liar.tell(assign_ack(1))
+        wait_until(lambda: "about to begin it" in explained(), "it has come")
+        liar.tell(log(id_of_it, token, b"a line\n"), log(id_of_it, token, b"far", offset=2 ** 63),
+                  log(id_of_it, (token[0], token[1] + 1), b"false", offset=7),
+                  log(NOBODY, token, b"of nobody"), log(id_of_it, token, b"line\n!", offset=2))
+        path = f"/v1/tasks/{task}/logs"
+        wait_until(lambda: client.good("GET", path)["stdout"] == "a line\n!", "all of it is seen")
+        assert client.state(task) == "RUNNING", "what prints has begun"
+        liar.tell(result(id_of_it, token, pickle.dumps("done")))
+        assert client.value(task) == "done"
 
 
 def test_a_worker_that_says_cancelled_of_itself_has_lost_the_attempt(alone: Fleet) -> None:

@@ -1,5 +1,6 @@
 /* A connection as frames: what goes in comes out once, small things pass large ones, a slow reader
  * holds back what is large, versions refuse each other. */
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -309,6 +310,45 @@ static void junk_is_refused(void **state)
 	       "a piece of 1 bytes at 0 of 2130706433");
 }
 
+static bool note_type(void *ctx, struct wire_msg *own_msg)
+{
+	*(enum wire_type *)ctx = own_msg->type;
+	wire_msg_release(own_msg);
+	return true;
+}
+
+/* The frame in the file that is called like this type, behind its length. */
+static void expect_in_corpus(enum wire_type type)
+{
+	char path[512];
+	(void)snprintf(path, sizeof path, "%s/%s", TEST_CORPUS_DIR, wire_type_name(type));
+	for (char *c = strrchr(path, '/'); *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	FILE *file = fopen(path, "rb");
+	if (!file)
+		fail_msg("there is no %s", path);
+	uint8_t bytes[4096];
+	size_t len = fread(bytes, 1, sizeof bytes, file);
+	assert_int_equal(fclose(file), 0);
+	assert_true(len > 2 && len - 2 == (bytes[0] | (size_t)bytes[1] << 8));
+	struct wire_link *link;
+	enum wire_type found = 0;
+	struct fh_err err = { "" };
+	assert_int_equal(wire_link_new(&link), 0);
+	if (wire_link_receive(link, bytes + 2, len - 2, note_type, &found, &err))
+		fail_msg("%s: %s", path, err.text);
+	assert_int_equal(found, type);
+	wire_link_free(&link);
+}
+
+/* What the fuzzer changes must be right to begin with. */
+static void the_fuzzer_begins_with_every_message(void **state)
+{
+	(void)state;
+	for (enum wire_type type = 1; type < WIRE_TYPE_END; type++)
+		expect_in_corpus(type);
+}
+
 static void a_count_beyond_what_was_sent_is_refused(void **state)
 {
 	(void)state;
@@ -372,6 +412,7 @@ int main(void)
 		cmocka_unit_test(random_traffic_arrives_whole),
 		cmocka_unit_test(versions_refuse_each_other_with_a_sentence),
 		cmocka_unit_test(junk_is_refused),
+		cmocka_unit_test(the_fuzzer_begins_with_every_message),
 		cmocka_unit_test(a_count_beyond_what_was_sent_is_refused),
 		cmocka_unit_test(a_receiver_that_has_had_enough_gets_no_more),
 		cmocka_unit_test(limits_refuse_and_take_nothing),
