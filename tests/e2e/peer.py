@@ -16,7 +16,8 @@ GREETING = (b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0"
             + bytes(31))
 READY = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00"
 TYPES = ("", "HELLO", "WELCOME", "CREDIT", "ASSIGN", "FUNCTION_GET", "FUNCTION", "STARTED",
-         "RESULT", "RESULT_ACK", "STALE", "CANCEL", "HEARTBEAT", "DRAIN", "BYE", "ASSIGN_ACK", "LOG")
+         "RESULT", "RESULT_ACK", "STALE", "CANCEL", "HEARTBEAT", "DRAIN", "BYE", "ASSIGN_ACK",
+         "LOG")
 COMPLETED = 2
 Token = Tuple[int, int]
 

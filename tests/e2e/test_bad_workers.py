@@ -108,7 +108,7 @@ def frame_of(message: bytes) -> bytes:
     (lambda peer: peer.frame(MESSAGES, frame_of(b"\x63")), "unknown type"),
     (lambda peer: peer.frame(MESSAGES, frame_of(hello()[:30])), "HELLO"),
     (lambda peer: peer.frame(MESSAGES, frame_of(hello() + b"x")), "HELLO"),
-    (lambda peer: peer.frame(MESSAGES, frame_of(log(NOBODY, (1, 1), b"x", is_error=2))), "is_error"),
+    (lambda peer: peer.frame(MESSAGES, frame_of(log(NOBODY, (1, 1), b"", is_error=2))), "is_error"),
     (lambda peer: peer.frame(MESSAGES, frame_of(assign_ack(1)[:5])), "ASSIGN_ACK"),
     (lambda peer: peer.frame(PIECE, struct.pack("<QII", 0, 2 ** 31, 0) + b"x"), "a piece of"),
     (lambda peer: peer.frame(PIECE, struct.pack("<QII", 0, 100, 50) + b"x"), "a piece of"),
