@@ -283,12 +283,12 @@ def test_memory_errors_have_their_own_reason():
 
 
 def test_the_runner_needs_nothing_but_the_standard_library():
-    for name in ("runner.py", "runner_modules.py", "runner_objects.py", "runner_surroundings.py"):
-        tree = ast.parse((PYTHON_FOLDER / "farhand" / name).read_text())
+    modules = ["runner_child", "runner_modules", "runner_objects", "runner_surroundings"]
+    for name in ["runner", *modules]:
+        tree = ast.parse((PYTHON_FOLDER / "farhand" / f"{name}.py").read_text())
         for node in tree.body:
             if isinstance(node, ast.Import):
                 assert not {alias.name for alias in node.names} & {"dill", "cloudpickle", "farhand"}
             if isinstance(node, ast.ImportFrom):
-                ours = node.level == 1 and node.module in (
-                    "runner_modules", "runner_objects", "runner_surroundings")
+                ours = node.level == 1 and node.module in modules
                 assert ours or (node.level == 0 and node.module == "importlib")

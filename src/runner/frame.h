@@ -1,5 +1,5 @@
 /* The messages on the socket between the worker and one Python child, in native byte order: one
- * message is one frame, and the socket keeps their bounds. runner.py is the other side.
+ * message is one frame, and the socket keeps their bounds. runner_child.py is the other side.
  *
  *   worker -> child   FUNCTION  place, the pickled callable      (goes before the first job of it)
  *                     JOB       place, limits, retry classes, the pickled (args, kwargs)
@@ -68,7 +68,7 @@ struct frame_request {
 	 * FUNCTION was taken: it finds another number in that place and gives the job back. */
 	uint64_t version;
 };
-static_assert(sizeof(struct frame_request) == 32, "as struct FRAME in runner.py");
+static_assert(sizeof(struct frame_request) == 32, "as struct FRAME in runner_child.py");
 
 /* Where the pickle is, instead of the pickle itself, with FRAME_IN_FILE. */
 struct frame_region {
@@ -89,7 +89,7 @@ struct frame_answer {
 	uint32_t traceback_len, out_len, err_len;
 	uint32_t unused;
 };
-static_assert(sizeof(struct frame_answer) == 64, "as struct ANSWER in runner.py");
+static_assert(sizeof(struct frame_answer) == 64, "as struct ANSWER in runner_child.py");
 
 /* What the worker accepts. */
 struct frame_bounds {
