@@ -244,3 +244,16 @@ struct core_action running(struct bench *b, struct core_spec spec)
 	expect_none(b);
 	return assign;
 }
+
+void bench_paused(struct bench *b, uint32_t session, enum core_pause why, bool over)
+{
+	bench_step(b, (struct core_event){ .kind = CORE_EV_SESSION_PAUSED,
+					   .paused = { session, why, over } });
+}
+
+void bench_loss_stored(struct bench *b, uint32_t losses)
+{
+	const struct core_action *retry = expect(b, CORE_DO_PERSIST_RETRY);
+	assert_int_equal(retry->persist.tally.losses, losses);
+	bench_step(b, ref_event(CORE_EV_RETRY_STORED, retry->ref));
+}

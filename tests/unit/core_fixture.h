@@ -83,4 +83,10 @@ struct core_action running(struct bench *b, struct core_spec spec);
 int bench_setup(void **state);
 int bench_teardown(void **state);
 
+/* Its connection is gone, or an operator wants it to empty; `over`: not any more. */
+void bench_paused(struct bench *b, uint32_t session, enum core_pause why, bool over);
+
+/* The loss of an attempt goes through the store; then the task is assigned, if there is a place. */
+void bench_loss_stored(struct bench *b, uint32_t losses);
+
 #endif
