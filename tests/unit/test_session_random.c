@@ -9,288 +9,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
-#include "base/assert.h"
-#include "worker/session.h"
-
-enum { SLOTS_MAX = 5, TASKS = 4000, STEPS = 6000, FUNCTIONS = 12, JOBS = 4096, SILENCE_MS = 8 };
-
-struct held { /* by a child of the model */
-	uint64_t job;
-	bool begun;
-	uint64_t printed[2], logged[2]; /* of it, said to the dispatcher that is there */
-	enum task_reason killed;
-};
-
-struct child {
-	bool up;
-	struct held jobs[SESSION_PIPE_MAX];
-	unsigned len;
-	bool own;   /* runs a task of its own: nothing may come behind it */
-	bool dying; /* takes nothing any more */
-};
-
-enum fate { NEVER, ASSIGNED, ENDED, ACKED, LOST };
-
-struct task {
-	enum fate fate;
-	bool ahead, cancelled, stale, fenced;
-	unsigned results; /* different ones, said or not */
-};
-
-struct storm {
-	uint64_t seed;
-	struct session *s;
-	struct session_actions out;
-	int64_t now_us;
-	uint32_t slots;
-	struct child children[SLOTS_MAX];
-	struct task tasks[TASKS];
-	unsigned next_task;
-	unsigned task_of[JOBS]; /* by a job's index */
-	bool has_assign[JOBS], has_result[JOBS], has_function[JOBS];
-	bool asked[FUNCTIONS];
-	unsigned coming;
-	bool connected, greeted, welcomed;
-	unsigned mute; /* steps in which the dispatcher says nothing */
-	uint32_t ahead;
-	uint64_t granted, sent, acknowledged;
-	bool healing;
-	bool left; /* BYE was said */
-};
-
-static uint64_t chance(struct storm *t)
-{
-	uint64_t x = t->seed += 0x9E3779B97F4A7C15u;
-	x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-	x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-	return x ^ x >> 31;
-}
-
-static unsigned below(struct storm *t, unsigned n)
-{
-	return (unsigned)(chance(t) % n);
-}
-
-static bool one_in(struct storm *t, unsigned n)
-{
-	return below(t, n) == 0;
-}
-
-static struct fh_id id_of(unsigned number)
-{
-	struct fh_id id = { { 0 } };
-	memcpy(id.b, &number, sizeof number);
-	return id;
-}
-
-static unsigned number_of(struct fh_id id)
-{
-	unsigned number;
-	memcpy(&number, id.b, sizeof number);
-	return number;
-}
-
-static struct wire_ref ref_of(unsigned task)
-{
-	return (struct wire_ref){ id_of(task), { 1, 1 } };
-}
-
-/* ---- the model of agent, runner and dispatcher: what they make of actions ---- */
-
-static void model_run(struct storm *t, const struct session_action *a)
-{
-	struct child *c = &t->children[a->slot];
-	FH_ASSERT(t->has_assign[session_job_index(a->job)] && t->has_function[a->function]);
-	FH_ASSERT_CMP(c->len, <, SESSION_PIPE_MAX);
-	FH_ASSERT(!c->own);
-	FH_ASSERT(!a->announce || c->len == 0);
-	c->own = a->announce;
-	c->jobs[c->len++] = (struct held){ .job = a->job };
-}
-
-static void model_result(struct storm *t, const struct session_action *a)
-{
-	unsigned task = number_of(a->ref.task);
-	if (a->job == 0) {
-		FH_ASSERT(t->tasks[task].fate == NEVER);
-		return;
-	}
-	FH_ASSERT_CMP(t->task_of[session_job_index(a->job)], ==, task);
-	FH_ASSERT(t->tasks[task].fate == ENDED);
-	FH_ASSERT(!a->kept || t->has_result[session_job_index(a->job)]);
-	FH_ASSERT(!t->tasks[task].stale && !t->tasks[task].fenced);
-}
-
-static void ended(struct storm *t, unsigned task)
-{
-	if (t->tasks[task].fate != ASSIGNED)
-		return;
-	t->tasks[task].fate = ENDED;
-	t->tasks[task].results++;
-}
-
-static void forget(struct storm *t, uint64_t job)
-{
-	uint32_t index = session_job_index(job);
-	struct task *task = &t->tasks[t->task_of[index]];
-	FH_ASSERT(t->has_assign[index] || t->has_result[index]);
-	t->has_assign[index] = t->has_result[index] = false;
-	if (task->fate == ASSIGNED)
-		FH_ASSERT(task->stale || task->fenced || !t->connected);
-	task->fate = task->fate == ENDED ? ACKED : LOST;
-}
-
-static void model_kill(struct storm *t, const struct session_action *a)
-{
-	struct child *c = &t->children[a->slot];
-	for (unsigned i = 0; i < c->len; i++)
-		if (c->jobs[i].job == a->job)
-			c->jobs[i].killed = a->reason;
-}
-
-/* Piece by piece, from the start for each dispatcher. */
-static void model_log(struct storm *t, const struct session_action *a)
-{
-	struct held *head = &t->children[a->slot].jobs[0];
-	const struct session_piece *p = &a->piece;
-	const struct task *task = &t->tasks[number_of(a->ref.task)];
-	FH_ASSERT(t->welcomed && t->children[a->slot].len > 0 && head->job == a->job);
-	FH_ASSERT(task->fate == ASSIGNED && !task->stale && !task->fenced);
-	FH_ASSERT_CMP(p->from, ==, head->logged[p->is_error]);
-	FH_ASSERT(p->to > p->from && p->to <= head->printed[p->is_error]);
-	head->logged[p->is_error] = p->to;
-}
-
-static bool is_declared(const struct task *k)
-{
-	return k->fate == ENDED || (k->fate == ASSIGNED && !k->fenced && !k->stale);
-}
-
-static void model_hello(struct storm *t)
-{
-	static struct wire_ref refs[JOBS];
-	uint32_t count = session_in_flight(t->s, refs, JOBS), declared = 0;
-	FH_ASSERT(t->connected && !t->welcomed && !t->greeted);
-	t->greeted = true;
-	for (uint32_t i = 0; i < count; i++)
-		FH_ASSERT(is_declared(&t->tasks[number_of(refs[i].task)]));
-	for (unsigned task = 0; task < t->next_task; task++)
-		declared += is_declared(&t->tasks[task]);
-	FH_ASSERT_CMP(count, ==, declared);
-}
-
-/* Of what is fenced and not over, no result will be said. */
-static void model_reconnect(struct storm *t, const struct session_action *a)
-{
-	bool fenced = a->why == SESSION_FENCED;
-	FH_ASSERT(t->greeted && (t->welcomed || !fenced));
-	t->connected = t->greeted = t->welcomed = false;
-	for (unsigned task = 0; fenced && task < t->next_task; task++)
-		t->tasks[task].fenced |= t->tasks[task].fate == ASSIGNED;
-}
-
-/* What the agent keeps beside the session. */
-static void perform_keeping(struct storm *t, const struct session_action *a)
-{
-	uint32_t index = session_job_index(a->job);
-	switch (a->kind) {
-	case SESSION_DO_KEEP_ASSIGN:
-		FH_ASSERT(!t->has_assign[index] && !t->has_result[index]);
-		FH_ASSERT(t->tasks[t->coming].fate == NEVER);
-		t->has_assign[index] = true;
-		t->task_of[index] = t->coming;
-		t->tasks[t->coming].fate = ASSIGNED;
-		break;
-	case SESSION_DO_KEEP_RESULT:
-		FH_ASSERT(t->has_assign[index] && !t->has_result[index]);
-		t->has_assign[index] = false;
-		t->has_result[index] = true;
-		ended(t, t->task_of[index]);
-		break;
-	case SESSION_DO_FORGET:
-		forget(t, a->job);
-		break;
-	case SESSION_DO_KEEP_FUNCTION:
-		t->has_function[a->function] = true;
-		break;
-	case SESSION_DO_FORGET_FUNCTION:
-		FH_ASSERT(t->has_function[a->function]);
-		t->has_function[a->function] = false;
-		break;
-	default:
-		break;
-	}
-}
-
-static void perform(struct storm *t, const struct session_action *a)
-{
-	switch (a->kind) {
-	case SESSION_DO_RUN:
-		model_run(t, a);
-		break;
-	case SESSION_DO_STEAL:
-		break; /* the model's children give back when they like */
-	case SESSION_DO_KILL:
-		model_kill(t, a);
-		break;
-	case SESSION_DO_SEND_CREDIT:
-		FH_ASSERT(t->welcomed && a->granted_total >= t->granted);
-		t->granted = a->granted_total;
-		break;
-	case SESSION_DO_SEND_ASSIGN_ACK:
-		FH_ASSERT(t->welcomed && a->assigns > t->acknowledged && a->assigns <= t->sent);
-		t->acknowledged = a->assigns;
-		break;
-	case SESSION_DO_SEND_LOG:
-		model_log(t, a);
-		break;
-	case SESSION_DO_SEND_FUNCTION_GET:
-		t->asked[number_of(a->id)] = true;
-		break;
-	case SESSION_DO_SEND_RESULT:
-		FH_ASSERT(t->welcomed);
-		if (!a->kept)
-			ended(t, number_of(a->ref.task));
-		model_result(t, a);
-		break;
-	case SESSION_DO_SEND_BYE:
-		FH_ASSERT(!t->left);
-		t->left = true;
-		break;
-	case SESSION_DO_SEND_HELLO:
-		model_hello(t);
-		break;
-	case SESSION_DO_RECONNECT:
-		model_reconnect(t, a);
-		break;
-	case SESSION_DO_TELL_REFUSED:
-		FH_UNREACHABLE("nobody has refused it");
-	default:
-		perform_keeping(t, a);
-		break;
-	}
-}
-
-static void step(struct storm *t, struct session_event event)
-{
-	do {
-		session_step(t->s, &event, t->now_us, &t->out);
-		session_check(t->s);
-		for (uint32_t i = 0; i < t->out.count; i++)
-			perform(t, &t->out.list[i]);
-		event = (struct session_event){ .kind = SESSION_EV_TICKED };
-	} while (t->out.more);
-}
+#include "session_storm.h"
 
 static void receive(struct storm *t, struct wire_msg m)
 {
-	step(t, (struct session_event){ .kind = SESSION_EV_RECEIVED, .message = &m });
+	storm_tell(t, (struct session_event){ .kind = SESSION_EV_RECEIVED, .message = &m });
 }
 
 /* ---- what happens in children ---- */
@@ -310,12 +37,13 @@ static void about(struct storm *t, enum session_event_kind kind, unsigned slot, 
 	enum task_state state = reason == REASON_NONE	     ? TASK_COMPLETED
 				: reason == REASON_CANCELLED ? TASK_CANCELLED
 							     : TASK_FAILED;
-	step(t, (struct session_event){ .kind = kind,
-					.slot = { .slot = slot,
-						  .job = job,
-						  .state = state,
-						  .reason = reason,
-						  .run_us = below(t, 3) ? below(t, 2000) : 0 } });
+	storm_tell(t, (struct session_event){
+			      .kind = kind,
+			      .slot = { .slot = slot,
+					.job = job,
+					.state = state,
+					.reason = reason,
+					.run_us = below(t, 3) ? below(t, 2000) : 0 } });
 }
 
 /* The child refuses from now on; jobs that it was given come back as REFUSED. */
@@ -346,7 +74,8 @@ static void die(struct storm *t, unsigned slot, enum task_reason reason)
 	}
 	refuse_all_unbegun(t, slot, SESSION_EV_REFUSED);
 	c->up = c->dying = false;
-	step(t, (struct session_event){ .kind = SESSION_EV_SLOT_DOWN, .slot = { .slot = slot } });
+	storm_tell(t, (struct session_event){ .kind = SESSION_EV_SLOT_DOWN,
+					      .slot = { .slot = slot } });
 }
 
 static void child_acts(struct storm *t, unsigned slot)
@@ -354,8 +83,8 @@ static void child_acts(struct storm *t, unsigned slot)
 	struct child *c = &t->children[slot];
 	if (!c->up) {
 		c->up = true;
-		step(t, (struct session_event){ .kind = SESSION_EV_SLOT_READY,
-						.slot = { .slot = slot } });
+		storm_tell(t, (struct session_event){ .kind = SESSION_EV_SLOT_READY,
+						      .slot = { .slot = slot } });
 		return;
 	}
 	if (c->len == 0)
@@ -370,11 +99,12 @@ static void child_acts(struct storm *t, unsigned slot)
 	} else if ((choice == 8 || choice == 9) && head->begun) {
 		head->printed[0] += below(t, 3);
 		head->printed[1] += below(t, 2);
-		step(t, (struct session_event){
-				.kind = SESSION_EV_PRINTED,
-				.slot = { .slot = slot,
-					  .job = head->job,
-					  .printed = { head->printed[0], head->printed[1] } } });
+		storm_tell(t,
+			   (struct session_event){
+				   .kind = SESSION_EV_PRINTED,
+				   .slot = { .slot = slot,
+					     .job = head->job,
+					     .printed = { head->printed[0], head->printed[1] } } });
 	} else if (choice == 10 && c->len > 1) { /* stolen, or killed in the pipe */
 		struct held held = take(c, 1 + below(t, c->len - 1));
 		if (held.killed)
@@ -391,8 +121,8 @@ static void child_acts(struct storm *t, unsigned slot)
 		about(t, SESSION_EV_REFUSED, slot, held.job, REASON_NONE);
 		if (last == 0) {
 			c->dying = c->up = false;
-			step(t, (struct session_event){ .kind = SESSION_EV_SLOT_DOWN,
-							.slot = { .slot = slot } });
+			storm_tell(t, (struct session_event){ .kind = SESSION_EV_SLOT_DOWN,
+							      .slot = { .slot = slot } });
 		}
 	} else {
 		struct held held = take(c, 0);
@@ -537,7 +267,7 @@ static void connection_acts(struct storm *t)
 {
 	if (!t->connected) {
 		t->connected = true;
-		step(t, (struct session_event){ .kind = SESSION_EV_CONNECTED });
+		storm_tell(t, (struct session_event){ .kind = SESSION_EV_CONNECTED });
 	} else if (!t->welcomed) {
 		t->welcomed = true;
 		t->granted = t->sent = t->acknowledged = 0;
@@ -548,7 +278,7 @@ static void connection_acts(struct storm *t)
 				   .welcome = { .silence_ms = t->healing ? 0 : SILENCE_MS } });
 	} else if (!t->healing) {
 		t->connected = t->greeted = t->welcomed = false;
-		step(t, (struct session_event){ .kind = SESSION_EV_DISCONNECTED });
+		storm_tell(t, (struct session_event){ .kind = SESSION_EV_DISCONNECTED });
 	}
 }
 
@@ -556,8 +286,8 @@ static void lose_template(struct storm *t)
 {
 	for (unsigned slot = 0; slot < t->slots; slot++)
 		die(t, slot, REASON_WORKER_LOST);
-	step(t, (struct session_event){ .kind = SESSION_EV_BROKEN });
-	step(t, (struct session_event){ .kind = SESSION_EV_READY, .runtime = "cp311" });
+	storm_tell(t, (struct session_event){ .kind = SESSION_EV_BROKEN });
+	storm_tell(t, (struct session_event){ .kind = SESSION_EV_READY, .runtime = "cp311" });
 }
 
 static void storm_step(struct storm *t)
@@ -566,7 +296,7 @@ static void storm_step(struct storm *t)
 	if (one_in(t, 50))
 		t->now_us += below(t, 3000000);
 	if (session_next_us(t->s) <= t->now_us || one_in(t, 10))
-		step(t, (struct session_event){ .kind = SESSION_EV_TICKED });
+		storm_tell(t, (struct session_event){ .kind = SESSION_EV_TICKED });
 	unsigned choice = below(t, 200);
 	if (choice < 90)
 		child_acts(t, below(t, t->slots));
@@ -588,12 +318,12 @@ static void heal(struct storm *t, bool leave)
 	t->healing = true;
 	drain(t, WIRE_DRAIN_OVER);
 	if (leave)
-		step(t, (struct session_event){ .kind = SESSION_EV_DRAINED });
+		storm_tell(t, (struct session_event){ .kind = SESSION_EV_DRAINED });
 	for (unsigned round = 0; round < 20000; round++) {
 		t->now_us += 100000;
 		while (!t->welcomed)
 			connection_acts(t);
-		step(t, (struct session_event){ .kind = SESSION_EV_TICKED });
+		storm_tell(t, (struct session_event){ .kind = SESSION_EV_TICKED });
 		for (unsigned slot = 0; slot < t->slots; slot++)
 			child_acts(t, slot);
 		for (unsigned f = 0; f < FUNCTIONS; f++) {
@@ -648,7 +378,7 @@ static uint64_t run_storm(uint64_t seed)
 	t->ahead = one_in(t, 3) ? SESSION_AHEAD_LOCAL : SESSION_AHEAD_PUSH;
 	struct session_config config = { .slots = t->slots, .ahead = t->ahead };
 	assert_int_equal(session_new(&config, &t->s), 0);
-	step(t, (struct session_event){ .kind = SESSION_EV_READY, .runtime = "cp311" });
+	storm_tell(t, (struct session_event){ .kind = SESSION_EV_READY, .runtime = "cp311" });
 	for (unsigned i = 0; i < STEPS; i++)
 		storm_step(t);
 	bool leave = one_in(t, 4);
