@@ -124,6 +124,18 @@ def send_file(job, kind):
     time.sleep(3600)
 
 
+def begin_another(job, other):
+    """Answers while it runs, says that a job has begun that nobody has read, and prints."""
+    value = b"N."
+    answer = bytes([5, 0, 0, 0, 0, 0, 0, 0]) + job.to_bytes(8, "little") + bytes(24)
+    end = the_socket()
+    end.send(answer + len(value).to_bytes(8, "little") + bytes(16) + value)
+    end.send(bytes([4, 0, 0, 0, 0, 0, 0, 0]) + other.to_bytes(8, "little") + bytes(16))
+    while True:
+        os.write(1, b"not its own\n")
+        time.sleep(0.001)
+
+
 def leak_descriptors(count):
     leaked.extend(os.dup(0) for _ in range(count))
     return 1

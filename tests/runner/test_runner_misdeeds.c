@@ -67,6 +67,23 @@ static void lies_on_its_socket_are_its_own_loss(void **state)
 	harness_free(h);
 }
 
+/* Nobody has read it: it can be taken back, and then nothing of it may be looked after. */
+static void a_job_that_another_one_begins_has_not_begun(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	harness_start(h);
+	harness_wait_ready(h);
+	harness_run(h, 0, 1, "begin_another", "I1\nI2\n");
+	harness_run(h, 0, 2, "add", "I3\nI4\n");
+	harness_wait(h, h->jobs[1].finished);
+	harness_wait(h, h->jobs[2].returned);
+	assert_int_equal(h->jobs[2].started, 0);
+	harness_wait(h, h->ups[0] == 2);
+	expect_healthy(h, 0, 3);
+	harness_free(h);
+}
+
 static bool gone(pid_t pid)
 {
 	return kill(pid, 0) < 0 && errno == ESRCH;
@@ -204,6 +221,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(its_descriptors_are_its_own_loss),
 		cmocka_unit_test(lies_on_its_socket_are_its_own_loss),
+		cmocka_unit_test(a_job_that_another_one_begins_has_not_begun),
 		cmocka_unit_test(processes_that_stay_are_ended),
 		cmocka_unit_test(a_forked_copy_does_not_answer),
 		cmocka_unit_test(threads_that_stay_end_with_the_child),
