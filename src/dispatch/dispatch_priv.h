@@ -279,7 +279,7 @@ void live_log_add(struct dispatch *d, const struct session *s, const struct wire
 /* Copies of what this attempt has printed into `out` and `err`, with whether they were cut; false:
  * nothing is known. */
 bool live_log_copy(const struct window_task *t, uint32_t attempt, struct task_result *ret_result);
-/* The attempt is over. */
+/* Nobody is to see it any more: another attempt follows, or the end is recorded. */
 void live_log_drop(struct dispatch *d, struct window_task *t);
 
 /* -- finish.c */

@@ -98,7 +98,6 @@ static void persist_final(struct dispatch *d, const struct core_action *a)
 		if (live_log_copy(t, a->persist.tally.attempt, r))
 			r->out_cut = r->err_cut = true;
 	}
-	live_log_drop(d, t);
 	r->state = a->persist.state;
 	r->reason = a->persist.reason;
 	if (!r->started_ms || (t->started_ms && t->started_ms < r->started_ms))

@@ -1,8 +1,9 @@
 /* What running tasks have printed so far: a copy for who looks meanwhile.
  *
  * Happy path: each LOG goes on where the last one ended and is appended; a read of the logs of a
- * running task gets a copy; RESULT brings all of it again, and the copy goes. Of an attempt that is
- * lost it is all that there is: if that ends the task, it becomes a part of the record.
+ * running task gets a copy; RESULT brings all of it again, and when that is recorded it goes. Of an
+ * attempt that is lost it is all that there is: if that ends the task, it becomes a part of the
+ * record.
  *
  * Failure modes: a LOG about a task that its sender does not run under this token changes nothing.
  * One behind a gap is ignored, one that repeats adds only what is new: over a new connection the

@@ -9,8 +9,8 @@
  *   stays below WIRE_WINDOW, so a slow reader costs its own queue here (whose blobs are shared with
  *   whoever made the messages) and nothing in the transport.
  *
- * The order is kept among messages that may be large (ASSIGN, FUNCTION, RESULT and long HEARTBEATs)
- * and among all others, not between the two. */
+ * The order is kept among messages that may be large (ASSIGN, FUNCTION, RESULT, LOG and long
+ * HEARTBEATs) and among all others, not between the two. */
 #ifndef FARHAND_WIRE_LINK_H
 #define FARHAND_WIRE_LINK_H
 

@@ -104,9 +104,11 @@ void oracle_told_output(struct oracle *o, const struct subject *s, const struct 
 		return;
 	}
 	o->w->seen.live_outputs++;
-	MUST(o->w, s->lease != NO_TOKEN, "%s is shown with output, and nobody has it",
+	/* Or had it: its end is on its way to the store. */
+	uint32_t token = s->lease != NO_TOKEN ? s->lease : s->output_token;
+	MUST(o->w, token != NO_TOKEN, "%s is shown with output, and nobody has it",
 	     subject_name(s));
-	oracle_check_output(o, s, s->lease, r);
+	oracle_check_output(o, s, token, r);
 }
 
 /* How many of a group's tasks a client may be told to be open: an end counts from its commit on,

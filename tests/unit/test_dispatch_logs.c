@@ -107,6 +107,20 @@ static void what_runs_is_shown_with_what_it_has_printed(void **state)
 	expect_shown(b, TASK_RUNNING, "one\ntwo\n", "!");
 }
 
+static void what_is_being_recorded_is_still_shown(void **state)
+{
+	struct bench *b = *state;
+	struct wire_ref ref = assigned(b);
+	prints(b, 1, ref, false, 0, "one\n");
+	struct wire_msg m = { .type = WIRE_RESULT,
+			      .result = { .task = ref.task, .token = ref.token } };
+	m.result.result.state = TASK_COMPLETED;
+	m.result.result.out = blob_copy("one\ntwo\n", 8);
+	says(b, 1, m);
+	expect_shown(b, TASK_RUNNING, "one\n", "");
+	expect_shown(b, TASK_COMPLETED, "one\ntwo\n", "");
+}
+
 static void pieces_that_repeat_or_leave_a_gap_do_no_harm(void **state)
 {
 	struct bench *b = *state;
@@ -245,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		bench_test(what_runs_is_shown_with_what_it_has_printed),
+		bench_test(what_is_being_recorded_is_still_shown),
 		bench_test(pieces_that_repeat_or_leave_a_gap_do_no_harm),
 		bench_test(who_does_not_run_it_says_nothing_about_it),
 		bench_test(too_much_is_cut),
