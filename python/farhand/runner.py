@@ -332,7 +332,8 @@ def child_start(parent, fds):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     c_stdout = ctypes.c_void_p.in_dll(_libc, "stdout")
     _libc.setvbuf(c_stdout, None, 1, 0)  # _IOLBF
-    sys.stdout.reconfigure(line_buffering=True)  # seen while it runs, and before it crashes
+    if hasattr(sys.stdout, "reconfigure"):  # the site's own code may have replaced it
+        sys.stdout.reconfigure(line_buffering=True)  # seen while it runs, and before it crashes
     namespace = vars(sys.modules["__main__"])
     for name in [name for name in namespace if not name.startswith("__")]:
         del namespace[name]

@@ -223,8 +223,7 @@ static void hello(struct slot *s)
 static void began(struct slot *s, const struct frame *f)
 {
 	struct job *j = job_first(s);
-	if (!j || j->number != f->job || j->said ||
-	    channel_next_unread(&s->channel) == j->number) {
+	if (!j || j->number != f->job || j->said || channel_next_unread(&s->channel) == j->number) {
 		condemn(s, "the runner began a job that it did not have");
 		return;
 	}

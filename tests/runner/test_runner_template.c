@@ -107,6 +107,19 @@ static void what_cannot_start_says_why(void **state)
 		      "importing dill starts a thread");
 }
 
+/* As a sitecustomize can. */
+static void a_stdout_of_another_kind_is_left_alone(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	use_python(h, python_that(h, "import codecs, sys\n"
+				     "sys.stdout = codecs.getwriter('utf-8')(sys.stdout.buffer)"));
+	harness_start(h);
+	expect_int(harness_result(h, 0, 1, "say", "Vheard\n"), 1);
+	expect_output(h->jobs[1].result.out, "heard\n");
+	harness_free(h);
+}
+
 static void it_works_as_soon_as_it_can(void **state)
 {
 	(void)state;
@@ -321,6 +334,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 		IN_FOLDER(what_cannot_start_says_why),
+		IN_FOLDER(a_stdout_of_another_kind_is_left_alone),
 		IN_FOLDER(it_works_as_soon_as_it_can),
 		IN_FOLDER(a_child_that_cannot_start_says_why),
 		cmocka_unit_test(without_descriptors_it_is_tried_again),
