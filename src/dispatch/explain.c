@@ -263,7 +263,7 @@ static void with_worker(struct dispatch *d, struct explanation *e,
 		     span(left_us, time));
 	else if (wait->wait == CORE_WAITS_END)
 		tell(e, CALL_WAITS_FOR_RUNNING, "it runs on %s", name);
-	else if (wait->sent_no > s->arrived)
+	else if (wait->sent_no > s->arrived && wait->sent_no <= s->sent) /* not over another one */
 		tell(e, CALL_WAITS_FOR_NOTHING, "it is on its way to %s", name);
 	else
 		tell(e, CALL_WAITS_FOR_NOTHING, "%s has it and is about to begin it", name);

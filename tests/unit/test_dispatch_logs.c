@@ -244,6 +244,23 @@ static void a_task_is_on_its_way_until_that_is_acknowledged(void **state)
 	assert_false(b->wires.closed[1]);
 }
 
+/* Numbers count from one over each connection. */
+static void what_came_over_another_connection_is_not_on_its_way(void **state)
+{
+	struct bench *b = *state;
+	struct transport *t = &b->wires.base;
+	struct wire_ref ref = assigned(b);
+	acknowledge(b, 1);
+	b->wires.gone[1] = true;
+	t->handler.lost(t->handler.ctx, 1);
+	run(b);
+	says_hello(b, 3, 10, &ref);
+	run(b);
+	assert_int_equal(got(b, 3, WIRE_WELCOME), 1);
+	assert_int_equal(got(b, 3, WIRE_STALE), 0);
+	explain(b, "has it and is about to begin it");
+}
+
 static void a_heartbeat_acknowledges_too(void **state)
 {
 	struct bench *b = *state;
@@ -266,6 +283,7 @@ int main(void)
 		bench_test(what_a_lost_attempt_printed_is_not_the_next_one_s),
 		bench_test(the_last_words_of_a_lost_task_are_recorded),
 		bench_test(a_task_is_on_its_way_until_that_is_acknowledged),
+		bench_test(what_came_over_another_connection_is_not_on_its_way),
 		bench_test(a_heartbeat_acknowledges_too),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
