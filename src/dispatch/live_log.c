@@ -75,12 +75,14 @@ static void append(struct dispatch *d, struct live_stream *s, const struct wire_
 	size_t known = gap ? 0 : s->len - (size_t)m->offset;
 	if (m->data->len <= known)
 		return;
-	size_t more = m->data->len - known;
-	s->cut = !grow(d, s, more);
-	if (s->cut)
+	size_t more = m->data->len - known, fits = more;
+	while (fits > 0 && !grow(d, s, fits))
+		fits /= 2;
+	s->cut = fits < more;
+	if (fits == 0)
 		return;
-	memcpy(s->data + s->len, m->data->data + known, more);
-	s->len += more;
+	memcpy(s->data + s->len, m->data->data + known, fits);
+	s->len += fits;
 }
 
 static struct live_log *log_of(struct dispatch *d, struct window_task *t, struct task_token token)

@@ -168,6 +168,11 @@ static void too_much_is_cut(void **state)
 	prints(b, 1, ref, false, MIB, "z");
 	s = look(b);
 	assert_true(s.out_len == MIB && s.out_cut && !s.err_cut);
+	/* Of a piece that does not fit, its beginning is seen. */
+	prints(b, 1, ref, true, 0, "begin ");
+	prints(b, 1, ref, true, 6, most);
+	s = look(b);
+	assert_true(strncmp(s.err, "begin xxx", 9) == 0 && s.err_cut);
 	free(most);
 }
 
