@@ -281,6 +281,8 @@ void live_log_add(struct dispatch *d, const struct session *s, const struct wire
 bool live_log_copy(const struct window_task *t, uint32_t attempt, struct task_result *ret_result);
 /* Nobody is to see it any more: another attempt follows, or the end is recorded. */
 void live_log_drop(struct dispatch *d, struct window_task *t);
+/* What is counted is what is held, and it is no more than may be. */
+void live_log_check(const struct dispatch *d);
 
 /* -- finish.c */
 void finish_perform(struct dispatch *d, const struct core_action *a);

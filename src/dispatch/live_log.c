@@ -10,6 +10,7 @@
  * worker begins from the start. What is too much for one stream, or for all together, is cut. */
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "base/plant.h"
 #include "dispatch/dispatch_priv.h"
@@ -126,4 +127,16 @@ bool live_log_copy(const struct window_task *t, uint32_t attempt, struct task_re
 	ret_result->out = copy_of(&l->streams[0], &ret_result->out_cut);
 	ret_result->err = copy_of(&l->streams[1], &ret_result->err_cut);
 	return true;
+}
+
+void live_log_check(const struct dispatch *d)
+{
+	size_t bytes = 0;
+	for (uint32_t i = 0; i < d->config.limits.window_max; i++) {
+		const struct live_log *l = d->window[i].used ? d->window[i].live_log : NULL;
+		if (l)
+			bytes += l->streams[0].max + l->streams[1].max;
+	}
+	FH_ASSERT_CMP(bytes, ==, d->live_log_bytes);
+	FH_ASSERT_CMP(bytes, <=, LIVE_LOG_ALL_MAX);
 }

@@ -52,6 +52,7 @@ void dispatch_check(const struct dispatch *d)
 	struct core_counts counts;
 	core_check(d->core);
 	fit_check(d);
+	live_log_check(d);
 	core_counts(d->core, &counts);
 	uint32_t running = 0;
 	list_for_each (l, &d->running) {
