@@ -1,7 +1,7 @@
 /* Frames of a connection. Happy path: send() queues a message, next() fills a frame with what is
- * urgent, then with what the window lets through; receive() takes frames apart again and counts
- * their bytes, which the next frame out reports. A large message is encoded once, when its turn
- * comes, and leaves in pieces.
+ * urgent, then with what the window lets through, LOGs last; receive() takes frames apart again and
+ * counts their bytes, which the next frame out reports. A large message is encoded once, when its
+ * turn comes, and leaves in pieces.
  *
  * Failure modes: all that comes is checked before it is believed; a piece that does not continue
  * the message before it, a count that goes back or beyond what was sent, a length beyond the frame
@@ -51,8 +51,8 @@ struct parts {
 };
 
 struct wire_link {
-	struct list urgent, bulk; /* struct outgoing */
-	size_t queued;
+	struct list urgent, bulk, logs; /* struct outgoing */
+	size_t queued, log_bytes;
 	struct parts out, in;
 	uint64_t sent, acknowledged; /* bytes of our frames; how many the other side has */
 	uint64_t received, reported; /* bytes of its frames; how many we have said so */
@@ -65,6 +65,7 @@ int wire_link_new(struct wire_link **ret_link)
 		return FH_ENOMEM;
 	list_init(&l->urgent);
 	list_init(&l->bulk);
+	list_init(&l->logs);
 	*ret_link = l;
 	return 0;
 }
@@ -81,10 +82,10 @@ void wire_link_free(struct wire_link **link)
 	if (!l)
 		return;
 	*link = NULL;
-	for (struct list *item; (item = list_pop_front(&l->urgent));)
-		outgoing_free(list_entry(item, struct outgoing, link));
-	for (struct list *item; (item = list_pop_front(&l->bulk));)
-		outgoing_free(list_entry(item, struct outgoing, link));
+	struct list *const queues[] = { &l->urgent, &l->bulk, &l->logs };
+	for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+		for (struct list *item; (item = list_pop_front(queues[i]));)
+			outgoing_free(list_entry(item, struct outgoing, link));
 	fh_free(l->out.data);
 	fh_free(l->in.data);
 	fh_free(l);
@@ -97,9 +98,15 @@ static bool is_urgent(enum wire_type type, size_t len)
 {
 	if (type == WIRE_HEARTBEAT)
 		return len <= ENTRY_MAX;
-	/* A LOG may be short, and is still to stay in order with the others and with RESULT. */
 	return type != WIRE_ASSIGN && type != WIRE_FUNCTION && type != WIRE_RESULT &&
-	       type != WIRE_LOG && len <= WIRE_URGENT_MAX;
+	       len <= WIRE_URGENT_MAX;
+}
+
+/* Wrong: LOGs among what is large. A no-op's RESULT waited five seconds behind what three others
+ * had printed, over a line of 8 Mbit/s. */
+static struct list *queue_for(struct wire_link *link, enum wire_type type, size_t len)
+{
+	return type == WIRE_LOG ? &link->logs : is_urgent(type, len) ? &link->urgent : &link->bulk;
 }
 
 int wire_link_send(struct wire_link *link, struct wire_msg *own_msg)
@@ -107,7 +114,9 @@ int wire_link_send(struct wire_link *link, struct wire_msg *own_msg)
 	size_t len = wire_encoded_len(own_msg);
 	if (len > WIRE_MESSAGE_MAX)
 		return FH_ETOOBIG;
-	if (link->queued >= WIRE_QUEUE_MAX)
+	bool is_log = own_msg->type == WIRE_LOG;
+	if (link->queued >= WIRE_QUEUE_MAX ||
+	    (is_log && link->log_bytes + len > WIRE_LOG_QUEUE_MAX))
 		return FH_EFULL;
 	struct outgoing *o = fh_malloc(sizeof *o);
 	if (!o)
@@ -116,8 +125,9 @@ int wire_link_send(struct wire_link *link, struct wire_msg *own_msg)
 	o->len = len;
 	*own_msg = (struct wire_msg){ 0 };
 	list_init(&o->link);
-	list_push_back(is_urgent(o->msg.type, len) ? &link->urgent : &link->bulk, &o->link);
+	list_push_back(queue_for(link, o->msg.type, len), &o->link);
 	link->queued++;
+	link->log_bytes += is_log ? len : 0;
 	return 0;
 }
 
@@ -126,18 +136,24 @@ static bool window_open(const struct wire_link *link)
 	return link->sent - link->acknowledged < WIRE_WINDOW;
 }
 
-static bool bulk_pending(const struct wire_link *link)
+/* What is large and may go now; NULL: nothing. */
+static const struct list *next_queue(const struct wire_link *link)
 {
-	return window_open(link) && (link->out.data || !list_empty(&link->bulk));
+	if (!window_open(link))
+		return NULL;
+	if (!list_empty(&link->bulk))
+		return &link->bulk;
+	bool few = link->sent - link->acknowledged < WIRE_LOG_WINDOW;
+	return few && !list_empty(&link->logs) ? &link->logs : NULL;
 }
 
 bool wire_link_pending(const struct wire_link *link)
 {
-	return !list_empty(&link->urgent) || bulk_pending(link) ||
-	       link->received - link->reported >= REPORT;
+	return !list_empty(&link->urgent) || (link->out.data && window_open(link)) ||
+	       next_queue(link) || link->received - link->reported >= REPORT;
 }
 
-static struct outgoing *first_of(struct list *queue)
+static struct outgoing *first_of(const struct list *queue)
 {
 	return list_empty(queue) ? NULL : list_entry(queue->next, struct outgoing, link);
 }
@@ -146,11 +162,12 @@ static void done_with(struct wire_link *link, struct outgoing *o)
 {
 	list_remove(&o->link);
 	link->queued--;
+	link->log_bytes -= o->msg.type == WIRE_LOG ? o->len : 0;
 	outgoing_free(o);
 }
 
 /* Moves messages from the queue into the frame while they fit; gives its new length. */
-static size_t fill(struct wire_link *link, struct list *queue, uint8_t *frame, size_t len)
+static size_t fill(struct wire_link *link, const struct list *queue, uint8_t *frame, size_t len)
 {
 	for (struct outgoing *o; (o = first_of(queue));) {
 		/* Wrong: o->len > WIRE_FRAME_MAX - ENTRY_HEAD - len. Less room than a head needs
@@ -165,10 +182,9 @@ static size_t fill(struct wire_link *link, struct list *queue, uint8_t *frame, s
 	return len;
 }
 
-/* The first message of the bulk queue is too long for a frame: it goes in pieces from here on. */
-static int cut(struct wire_link *link)
+/* The message is too long for a frame: it goes in pieces from here on. */
+static int cut(struct wire_link *link, struct outgoing *o)
 {
-	struct outgoing *o = first_of(&link->bulk);
 	link->out.data = fh_malloc(o->len);
 	if (!link->out.data)
 		return FH_ENOMEM;
@@ -201,11 +217,14 @@ int wire_link_next(struct wire_link *link, uint8_t frame[WIRE_FRAME_MAX], size_t
 		return 0;
 	enum frame_kind kind = KIND_MESSAGES;
 	size_t len = fill(link, &link->urgent, frame, HEAD);
-	if (!link->out.data && window_open(link)) {
-		len = fill(link, &link->bulk, frame, len);
-		const struct outgoing *o = first_of(&link->bulk);
-		if (o && o->len > ENTRY_MAX && cut(link))
+	for (const struct list *queue; !link->out.data && (queue = next_queue(link));) {
+		len = fill(link, queue, frame, len);
+		struct outgoing *o = first_of(queue);
+		if (!o)
+			continue; /* LOGs fill what is left */
+		if (o->len > ENTRY_MAX && cut(link, o))
 			return FH_ENOMEM;
+		break;
 	}
 	if (len == HEAD && link->out.data && window_open(link)) {
 		kind = KIND_PIECE;

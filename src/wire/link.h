@@ -9,8 +9,11 @@
  *   stays below WIRE_WINDOW, so a slow reader costs its own queue here (whose blobs are shared with
  *   whoever made the messages) and nothing in the transport.
  *
- * The order is kept among messages that may be large (ASSIGN, FUNCTION, RESULT, LOG and long
- * HEARTBEATs) and among all others, not between the two. */
+ * - A LOG is a copy of what RESULT brings: it goes when nothing else waits and little is on the
+ * way.
+ *
+ * The order is kept among messages that may be large (ASSIGN, FUNCTION, RESULT and long
+ * HEARTBEATs), among LOGs and among all others, not between the three. */
 #ifndef FARHAND_WIRE_LINK_H
 #define FARHAND_WIRE_LINK_H
 
@@ -34,6 +37,10 @@ enum {
 	/* A message up to this length that is none of the large kinds is not held back by the
 	 * window; a HEARTBEAT is not as long as it fits into a frame. */
 	WIRE_URGENT_MAX = 4 << 10,
+	/* The same for LOGs: little enough for a slow line, and more than goes unreported. */
+	WIRE_LOG_WINDOW = 512 << 10,
+	/* Bytes of LOGs that may wait to be sent: as many as a dispatcher keeps in all. */
+	WIRE_LOG_QUEUE_MAX = 64 << 20,
 	/* Messages that may wait to be sent: far more than credit lets in. */
 	WIRE_QUEUE_MAX = 1 << 18,
 };
@@ -51,8 +58,8 @@ int wire_link_new(struct wire_link **ret_link) FH_MUST_USE;
 /* Releases what was not sent, too. Nulls the pointer; accepts a pointer to NULL. */
 void wire_link_free(struct wire_link **link);
 
-/* Queues the message and zeroes *own_msg. FH_EFULL: too many wait; FH_ETOOBIG: more than
- * WIRE_MESSAGE_MAX bytes; FH_ENOMEM. Nothing was taken then. */
+/* Queues the message and zeroes *own_msg. FH_EFULL: too many wait, or too long LOGs; FH_ETOOBIG:
+ * more than WIRE_MESSAGE_MAX bytes; FH_ENOMEM. Nothing was taken then. */
 int wire_link_send(struct wire_link *link, struct wire_msg *own_msg) FH_MUST_USE;
 
 /* Writes the next frame and gives its length; 0: there is nothing to send, or the window is full.

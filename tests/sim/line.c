@@ -38,10 +38,12 @@ static void insert(struct line *l, struct packet *p)
 	l->count++;
 }
 
-static bool is_large(enum wire_type type)
+/* Order is kept in each kind. */
+static unsigned kind_of(enum wire_type type)
 {
-	return type == WIRE_ASSIGN || type == WIRE_FUNCTION || type == WIRE_RESULT ||
-	       type == WIRE_LOG;
+	if (type == WIRE_LOG)
+		return 2;
+	return type == WIRE_ASSIGN || type == WIRE_FUNCTION || type == WIRE_RESULT;
 }
 
 /* When it comes: behind those of its kind; but one that is late lets others overtake it. */
@@ -49,7 +51,7 @@ static int64_t due_us(struct line *l, struct world *w, int64_t cut_until_us, enu
 		      bool late)
 {
 	const struct net_knobs *net = &w->knobs.net;
-	int64_t *last_us = &l->last_us[is_large(type)];
+	int64_t *last_us = &l->last_us[kind_of(type)];
 	int64_t from_us = cut_until_us > w->now_us ? cut_until_us : w->now_us;
 	int64_t at = from_us + rng_skewed(&w->rng, net->delay_us);
 	if (late)

@@ -17,7 +17,7 @@ struct world;
 struct line {
 	struct list packets; /* in the order in which they will come */
 	uint32_t count;
-	int64_t last_us[2]; /* when the last one comes; of urgent messages, of large ones */
+	int64_t last_us[3]; /* when the last one comes; of urgent messages, large ones, LOGs */
 };
 
 void line_init(struct line *l);

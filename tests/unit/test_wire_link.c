@@ -153,6 +153,67 @@ static void a_large_message_goes_in_pieces_and_lets_small_ones_pass(void **state
 	wire_link_free(&b.link);
 }
 
+static int send_log(struct side *s, size_t len)
+{
+	struct wire_msg m = { .type = WIRE_LOG, .log.data = blob_new(len) };
+	memset(m.log.data->data, 'x', len);
+	int ret = wire_link_send(s->link, &m);
+	if (ret)
+		wire_msg_release(&m);
+	return ret;
+}
+
+/* Wrong: among what is large. (1) Some tasks print a MiB over a slow line; (2) the result of
+ * another one waits behind all of it for seconds. */
+static void logs_go_last_and_fill_no_line(void **state)
+{
+	(void)state;
+	struct side a, b;
+	static uint8_t frame[WIRE_FRAME_MAX];
+	open_side(&a);
+	open_side(&b);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(send_log(&a, 10), 0);
+	send_assign(&a, 50000);
+	b.stop_at = 1;
+	assert_int_equal(move(&a, &b, 1), 1);
+	assert_int_equal(b.last, WIRE_ASSIGN);
+	wire_link_free(&a.link);
+	open_side(&a);
+	while (send_log(&a, 50000) == 0)
+		continue;
+	size_t len, sent = 0;
+	do {
+		assert_int_equal(wire_link_next(a.link, frame, &len), 0);
+		sent += len;
+	} while (len > 0);
+	assert_in_range(sent, WIRE_LOG_WINDOW, WIRE_LOG_WINDOW + WIRE_FRAME_MAX);
+	assert_false(wire_link_pending(a.link));
+	send_assign(&a, 50000); /* which is not held back by them, and refused neither */
+	assert_int_equal(wire_link_next(a.link, frame, &len), 0);
+	assert_in_range(len, 50000, WIRE_FRAME_MAX);
+	wire_link_free(&a.link);
+	wire_link_free(&b.link);
+}
+
+static void logs_that_wait_are_bounded_and_all_go(void **state)
+{
+	(void)state;
+	struct side a, b;
+	open_side(&a);
+	open_side(&b);
+	unsigned sent = 0;
+	while (send_log(&a, 1 << 20) == 0)
+		sent++;
+	assert_int_equal(sent, (WIRE_LOG_QUEUE_MAX >> 20) - 1); /* each has a head, too */
+	while (move(&a, &b, 1000) > 0)
+		(void)move(&b, &a, 1000);
+	assert_int_equal(b.got, sent);
+	assert_int_equal(send_log(&a, 1 << 20), 0);
+	wire_link_free(&a.link);
+	wire_link_free(&b.link);
+}
+
 /* Of a worker that holds so many tasks. */
 static void send_heartbeat(struct side *s, uint32_t count)
 {
@@ -406,6 +467,8 @@ int main(void)
 		cmocka_unit_test(small_messages_share_a_frame),
 		cmocka_unit_test(a_frame_is_never_longer_than_its_maximum),
 		cmocka_unit_test(a_large_message_goes_in_pieces_and_lets_small_ones_pass),
+		cmocka_unit_test(logs_go_last_and_fill_no_line),
+		cmocka_unit_test(logs_that_wait_are_bounded_and_all_go),
 		cmocka_unit_test(a_long_heartbeat_passes_large_messages),
 		cmocka_unit_test(a_slow_reader_holds_back_what_is_large),
 		cmocka_unit_test(a_reader_reports_by_itself),
