@@ -10,7 +10,11 @@
 #include "http/query.h"
 #include "http/render.h"
 
-enum { WAIT_MAX_MS = 60000, RETRY_AFTER_S = 1 };
+enum {
+	WAIT_MAX_MS = 60000,
+	RETRY_AFTER_S = 1,
+	JSON_BYTE_MAX = 6, /* characters of a byte in a JSON string: \u0000 */
+};
 
 /* What a read may ask for in its query. */
 struct read_query {
@@ -207,7 +211,8 @@ static void logs_got(struct exchange *x)
 		problem_reply_call(x, &r->call.call);
 		return;
 	}
-	if (!exchange_may_send(x, blob_len(logs->out) + blob_len(logs->err)))
+	size_t bytes = blob_len(logs->out) + blob_len(logs->err);
+	if (!exchange_may_send(x, r->stream ? bytes : bytes * JSON_BYTE_MAX))
 		return;
 	set_state_header(x, r->call.ret_task);
 	if (r->stream) {

@@ -96,8 +96,11 @@ static void say_log(struct session *s, struct session_slot *slot)
 		a->slot = slot->index;
 		a->job = head->number;
 		a->ref = head->ref;
-		a->piece = (struct session_piece){ i == 1, head->logged[i], head->printed[i] };
-		head->logged[i] = head->printed[i];
+		uint64_t left = head->printed[i] - head->logged[i];
+		uint64_t to =
+			head->logged[i] + (left < SESSION_LOG_BYTES ? left : SESSION_LOG_BYTES);
+		a->piece = (struct session_piece){ i == 1, head->logged[i], to };
+		head->logged[i] = to;
 	}
 }
 

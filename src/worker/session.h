@@ -69,6 +69,10 @@ enum {
 	 * of a slot. A person who watches finds both soon enough. */
 	SESSION_ACK_US = 100000,
 	SESSION_LOG_US = 100000,
+	/* Of a stream at a time. A task that prints more lags behind, and its result brings all; a
+	 * thousand slots that print without end, or say all again over a new connection, take a
+	 * third of a gigabyte a second at most, of a transport that drops what is too much. */
+	SESSION_LOG_BYTES = 16 << 10,
 
 	/* At most; a quarter of the silence that the dispatcher allows, if that is less. */
 	SESSION_HEARTBEAT_US = 1000000,

@@ -230,6 +230,22 @@ static void what_a_task_prints_is_said_while_it_runs(void **state)
 	fixture_release(&f);
 }
 
+static void much_is_said_in_small_pieces(void **state)
+{
+	(void)state;
+	struct fixture f;
+	fixture_init(&f, 1);
+	assign_own(&f, 1, 1);
+	happen_to_task(&f, SESSION_EV_STARTED, 0, 1);
+	discard(&f);
+	print(&f, 1, SESSION_LOG_BYTES + 1, 0);
+	expect(&f, "log 1 out 0-16384");
+	pass(&f, SESSION_LOG_US);
+	expect(&f, "log 1 out 16384-16385");
+	assert_true(session_next_us(f.s) > f.now_us + SESSION_LOG_US);
+	fixture_release(&f);
+}
+
 static void what_a_stale_task_prints_is_not_said(void **state)
 {
 	(void)state;
@@ -455,6 +471,7 @@ int main(void)
 		cmocka_unit_test(a_quick_task_is_not_said_to_have_started),
 		cmocka_unit_test(a_task_has_started_when_its_child_says_so),
 		cmocka_unit_test(what_a_task_prints_is_said_while_it_runs),
+		cmocka_unit_test(much_is_said_in_small_pieces),
 		cmocka_unit_test(what_a_stale_task_prints_is_not_said),
 		cmocka_unit_test(a_limit_counts_from_the_start),
 		cmocka_unit_test(a_limit_ends_a_child_that_never_begins),
