@@ -337,6 +337,9 @@ void door_close(struct door *door);
 void door_refuse(struct door *door, uint64_t peer, struct session *s, const char *why);
 struct fh_id door_key(uint64_t peer);
 void session_perform(struct dispatch *d, const struct core_action *a);
+/* Whether it has this task, under this token, and has not said how it ended. */
+bool session_runs(struct dispatch *d, const struct session *s, struct fh_id task,
+		  struct task_token token, struct core_view *ret_view);
 /* To a session without a connection nothing is sent. */
 void session_send(struct dispatch *d, uint32_t session, struct wire_msg *own_msg);
 

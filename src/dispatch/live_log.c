@@ -101,12 +101,11 @@ static struct live_log *log_of(struct dispatch *d, struct window_task *t, struct
 void live_log_add(struct dispatch *d, const struct session *s, const struct wire_log *m)
 {
 	struct core_view view;
-	bool its = s->open && core_find(d->core, m->task, &view) && view.state == TASK_RUNNING &&
-		   d->window[view.ref].used;
-	its = its && (PLANTED(LOG_OF_ANYBODY) || (view.session == session_number(d, s) &&
-						  task_token_equal(view.token, m->token)));
-	if (!its)
+	bool its = session_runs(d, s, m->task, m->token, &view) ||
+		   (PLANTED(LOG_OF_ANYBODY) && core_find(d->core, m->task, &view));
+	if (!its || view.state != TASK_RUNNING)
 		return;
+	FH_ASSERT(d->window[view.ref].used);
 	struct live_log *l = log_of(d, &d->window[view.ref], m->token);
 	if (l) /* without memory there is nothing to see until the end */
 		append(d, &l->streams[m->is_error], m);

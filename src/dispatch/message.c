@@ -119,6 +119,14 @@ static void door_send_away(struct door *door, uint64_t peer)
 	transport_close_peer(door->transport, peer);
 }
 
+bool session_runs(struct dispatch *d, const struct session *s, struct fh_id task,
+		  struct task_token token, struct core_view *ret_view)
+{
+	return s->open && core_find(d->core, task, ret_view) && ret_view->leased &&
+	       ret_view->session == session_number(d, s) &&
+	       task_token_equal(ret_view->token, token);
+}
+
 static void started(struct dispatch *d, uint32_t session, const struct wire_ref *r)
 {
 	struct core_event ev = { .kind = CORE_EV_STARTED,
@@ -156,10 +164,14 @@ static void result(struct dispatch *d, struct session *s, struct wire_result *r)
 			     .retry_match = r->retry_match,
 			     .run_us = r->result.run_us },
 	};
+	struct core_view view;
 	if (!s->door->local)
 		to_our_time(d, &r->result);
-	s->finished++;
-	s->failed += r->result.state == TASK_FAILED;
+	/* One that is said again, or is stale, is not another task. */
+	if (session_runs(d, s, r->task, r->token, &view)) {
+		s->finished++;
+		s->failed += r->result.state == TASK_FAILED;
+	}
 	d->incoming = r;
 	dispatch_step(d, &ev);
 	d->incoming = NULL;

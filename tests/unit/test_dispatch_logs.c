@@ -7,7 +7,7 @@ enum { MIB = 1 << 20 };
 struct shown {
 	struct call_get_task get;
 	struct call_explain explain;
-	struct bench *b;
+	struct call_list_workers list;
 	enum task_state state;
 	char out[64], err[64], text[256];
 	size_t out_len;
@@ -119,6 +119,31 @@ static void what_is_being_recorded_is_still_shown(void **state)
 	says(b, 1, m);
 	expect_shown(b, TASK_RUNNING, "one\n", "");
 	expect_shown(b, TASK_COMPLETED, "one\ntwo\n", "");
+}
+
+static void count_workers(struct call *c)
+{
+	struct shown *s = c->owner;
+	s->out_len = 0;
+	for (uint32_t i = 0; i < s->list.ret_count; i++)
+		s->out_len += s->list.ret_workers[i].finished;
+}
+
+static void a_result_counts_once_for_its_worker(void **state)
+{
+	struct bench *b = *state;
+	struct wire_ref ref = assigned(b);
+	for (unsigned i = 0; i < 3; i++) {
+		struct wire_msg m = { .type = WIRE_RESULT,
+				      .result = { .task = ref.task, .token = ref.token } };
+		m.result.result.state = TASK_COMPLETED;
+		says(b, 1 + i % 2, m); /* again, and by another one */
+		if (i == 1)
+			run(b);
+	}
+	struct shown s = { .list = { .limit = 10 } };
+	ask(b, &s, &s.list.call, CALL_LIST_WORKERS, count_workers);
+	assert_int_equal(s.out_len, 1);
 }
 
 static void pieces_that_repeat_or_leave_a_gap_do_no_harm(void **state)
@@ -282,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		bench_test(what_runs_is_shown_with_what_it_has_printed),
 		bench_test(what_is_being_recorded_is_still_shown),
+		bench_test(a_result_counts_once_for_its_worker),
 		bench_test(pieces_that_repeat_or_leave_a_gap_do_no_harm),
 		bench_test(who_does_not_run_it_says_nothing_about_it),
 		bench_test(too_much_is_cut),
