@@ -43,14 +43,26 @@ python_venv() {
 	printf '%s\n' "$hash" >"$folder/.stamp"
 }
 
+# with_lock NAME COMMAND... : runs it while nobody else works in build/NAME.
+with_lock() {
+	local name=$1
+	shift
+	mkdir -p build
+	{
+		flock 8
+		"$@"
+	} 8>"build/$name.lock"
+}
+
 # meson_configure NAME OPTIONS... : the build folder build/NAME with exactly these options.
-meson_configure() {
+meson_configure() { with_lock "$1" meson_configure_alone "$@"; }
+
+meson_configure_alone() {
 	local folder=build/$1
 	shift
 	if [ -f "$folder/build.ninja" ] && [ "$(cat "$folder/.options" 2>/dev/null)" = "${CC:-} $*" ]; then
 		return
 	fi
-	mkdir -p build
 	local wipe=()
 	[ ! -f "$folder/build.ninja" ] || wipe=(--wipe)
 	if ! meson setup ${wipe[@]+"${wipe[@]}"} "$folder" "$@" >"$folder.log" 2>&1; then
@@ -62,7 +74,9 @@ meson_configure() {
 }
 
 # ninja_build NAME TARGETS... : silent when all is well, the compiler's words when not.
-ninja_build() {
+ninja_build() { with_lock "$1" ninja_build_alone "$@"; }
+
+ninja_build_alone() {
 	local folder=build/$1 log
 	shift
 	log=$folder/build.log
@@ -80,16 +94,16 @@ ninja_build() {
 build_release() {
 	meson_configure release -Dtests=false
 	ninja_build release
-	ln -sfn release/src/app/farhand build/farhand
+	with_lock release ln -sfn release/src/app/farhand build/farhand
 }
 
-# side_by_side FUNCTION ITEM... : calls FUNCTION ITEM for each, as many at once as there are cores.
+# side_by_side COUNT FUNCTION ITEM... : calls FUNCTION ITEM for each, at most COUNT at once.
 # What it finds it writes down itself: its status is not looked at.
 side_by_side() {
-	local function=$1 item
-	shift
+	local count=$1 function=$2 item
+	shift 2
 	for item; do
-		while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+		while [ "$(jobs -rp | wc -l)" -ge "$count" ]; do
 			wait -n || true
 		done
 		"$function" "$item" &

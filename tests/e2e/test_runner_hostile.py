@@ -200,7 +200,7 @@ def test_children_that_stay_are_ended(server: Server, how: str) -> None:
 @pytest.mark.parametrize("how", ["here", "setsid", "orphan"])
 def test_children_of_a_task_that_is_killed_end_with_it(server: Server, tmp_path: Path,
                                                        how: str) -> None:
-    outcome = deed(server, workload.leave_children_and_spin, str(tmp_path / "pid"), how,
+    outcome = deed(server, workload.leave_children_and_stay, str(tmp_path / "pid"), how,
                    timeout_s=2)
     assert outcome.reason == "timeout"
     pid = int((tmp_path / "pid").read_text())

@@ -86,6 +86,8 @@ def test_wait_all_answers_when_none_is_pending(make_server: ServerMaker, tmp_pat
     group, ids = client.batch(fast, [(n, 1) for n in range(5)])
     ids.append(client.submit(slow, str(tmp_path), "x", group_id=group))
     client.started(ids[-1])
+    for fast_one in ids[:-1]:
+        client.finished(fast_one)
     of = {"group_id": group} if by == "group" else {"ids": ids}
     assert wait_for(client, mode="all", wait_s=0.1, **of)["done"] == []
     page = wait_for(client, mode="any", wait_s=0.1, **of)

@@ -40,6 +40,7 @@ static void on_started(void *ctx, unsigned slot, uint64_t job)
 	struct told *t = told(h, job);
 	assert_int_equal(t->started + t->finished + t->returned, 0);
 	t->started++;
+	t->slot = slot;
 	h->running[slot]++;
 	if (h->running[slot] > h->running_max)
 		h->running_max = h->running[slot];

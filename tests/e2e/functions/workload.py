@@ -229,9 +229,9 @@ def leave_children(how, seconds=3600):
     return subprocess.Popen(command).pid
 
 
-def leave_children_and_spin(path, how):
+def leave_children_and_stay(path, how):
     note(path, leave_children(how))
-    spin()
+    time.sleep(3600)
 
 
 def leave_thread():
@@ -245,11 +245,11 @@ def leave_daemon_thread():
 
 
 def ignore_sigterm(path):
-    """Tells its process id and goes on for ever."""
+    """Tells its process id and stays."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     note(path, os.getpid())
-    spin()
+    time.sleep(3600)
 
 
 def stubborn(path):
