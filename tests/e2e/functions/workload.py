@@ -245,11 +245,11 @@ def leave_daemon_thread():
 
 
 def ignore_sigterm(path):
-    """Tells its process id and stays."""
+    """Tells its process id and goes on for ever."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     note(path, os.getpid())
-    time.sleep(3600)
+    spin()
 
 
 def stubborn(path):
