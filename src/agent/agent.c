@@ -9,8 +9,6 @@
  * start children, is the session's to deal with; the owner gets a line to log. */
 #include "agent/agent.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "agent/agent_priv.h"

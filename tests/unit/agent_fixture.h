@@ -15,6 +15,7 @@
 #include <event2/event.h>
 
 #include "agent/agent.h"
+#include "number_ids.h"
 #include "transport/transport.h"
 
 enum { POOL_TASKS = 2048, POOL_FUNCTIONS = 16, POOL_PATIENCE_S = 60 };
@@ -42,20 +43,6 @@ struct pool {
 	size_t log_len[2];
 };
 
-static inline struct fh_id pool_id(unsigned number)
-{
-	struct fh_id id = { { 0 } };
-	memcpy(id.b, &number, sizeof number);
-	return id;
-}
-
-static inline unsigned pool_number(struct fh_id id)
-{
-	unsigned number;
-	memcpy(&number, id.b, sizeof number);
-	return number;
-}
-
 static inline void pool_say(struct pool *p, struct wire_msg m)
 {
 	assert_int_equal(transport_send(p->end, 1, &m), 0);
@@ -71,7 +58,7 @@ static inline void pool_printed(struct pool *p, const struct wire_log *l)
 
 static inline void pool_result(struct pool *p, struct wire_result *r)
 {
-	unsigned task = pool_number(r->task);
+	unsigned task = number_of(r->task);
 	assert_in_range(task, 0, POOL_TASKS - 1);
 	task_result_release(&p->results[task]);
 	p->results[task] = r->result;
@@ -110,11 +97,11 @@ static inline void pool_message(void *ctx, uint64_t peer, struct wire_msg *own_m
 		break;
 	case WIRE_FUNCTION_GET: {
 		struct fh_id id = own_msg->function_get.function;
-		pool_say(p, (struct wire_msg){
-				    .type = WIRE_FUNCTION,
-				    .function = {
-					    .function = id,
-					    .payload = blob_ref(p->functions[pool_number(id)]) } });
+		pool_say(p,
+			 (struct wire_msg){ .type = WIRE_FUNCTION,
+					    .function = { .function = id,
+							  .payload = blob_ref(
+								  p->functions[number_of(id)]) } });
 		break;
 	}
 	case WIRE_ASSIGN_ACK:
@@ -193,7 +180,7 @@ static inline struct agent_config pool_config(struct pool *p, unsigned slots)
 {
 	return (struct agent_config){
 		.base = p->base,
-		.instance = pool_id(77),
+		.instance = id_of(77),
 		.slots = slots,
 		.host = "here",
 		.labels = "gpu=1,site=lab",
@@ -287,7 +274,7 @@ static inline void pool_assign(struct pool *p, struct wire_assign assign)
 
 static inline void pool_say_ref(struct pool *p, enum wire_type type, unsigned task)
 {
-	pool_say(p, (struct wire_msg){ .type = type, .ref = { pool_id(task), { 1, 1 } } });
+	pool_say(p, (struct wire_msg){ .type = type, .ref = { id_of(task), { 1, 1 } } });
 }
 
 static inline struct agent_stats pool_stats(const struct pool *p)

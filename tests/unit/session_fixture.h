@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/blob.h"
+#include "number_ids.h"
 #include "worker/session.h"
 
 enum { FIXTURE_JOBS = 4096, FIXTURE_FUNCTIONS = 1024, FIXTURE_TEXT = 65536 };
@@ -33,20 +34,6 @@ struct fixture {
 	unsigned acks;		     /* ASSIGN_ACKs in all, */
 	uint64_t acked;		     /* and what the last one said */
 };
-
-static inline struct fh_id id_of(unsigned number)
-{
-	struct fh_id id = { { 0 } };
-	memcpy(id.b, &number, sizeof number);
-	return id;
-}
-
-static inline unsigned number_of(struct fh_id id)
-{
-	unsigned number;
-	memcpy(&number, id.b, sizeof number);
-	return number;
-}
 
 __attribute__((format(printf, 2, 3))) static inline void say(struct fixture *f, const char *fmt,
 							     ...)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "number_ids.h"
 #include "worker/session.h"
 
 enum { SLOTS_MAX = 5, TASKS = 4000, STEPS = 6000, FUNCTIONS = 12, JOBS = 4096, SILENCE_MS = 8 };
@@ -70,20 +71,6 @@ static inline unsigned below(struct storm *t, unsigned n)
 static inline bool one_in(struct storm *t, unsigned n)
 {
 	return below(t, n) == 0;
-}
-
-static inline struct fh_id id_of(unsigned number)
-{
-	struct fh_id id = { { 0 } };
-	memcpy(id.b, &number, sizeof number);
-	return id;
-}
-
-static inline unsigned number_of(struct fh_id id)
-{
-	unsigned number;
-	memcpy(&number, id.b, sizeof number);
-	return number;
 }
 
 static inline struct wire_ref ref_of(unsigned task)

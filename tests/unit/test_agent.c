@@ -17,8 +17,8 @@ static void start(struct pool *p, unsigned slots)
 
 static void assign(struct pool *p, unsigned task, bool ahead)
 {
-	pool_assign(p, (struct wire_assign){ .task = pool_id(task),
-					     .function = pool_id(1),
+	pool_assign(p, (struct wire_assign){ .task = id_of(task),
+					     .function = id_of(1),
 					     .payload = blob_copy("payload", 7),
 					     .ahead = ahead });
 	pool_settle(p);
@@ -45,7 +45,7 @@ static void hello_names_the_worker(void **state)
 	(void)state;
 	struct pool p;
 	start(&p, 3);
-	assert_true(fh_id_equal(p.hello.instance, pool_id(77)));
+	assert_true(fh_id_equal(p.hello.instance, id_of(77)));
 	assert_int_equal(p.hello.slots, 3);
 	assert_string_equal(p.hello.runtime, "cp311");
 	assert_int_equal(p.welcomed, 1);
@@ -67,8 +67,8 @@ static void a_task_goes_there_and_back(void **state)
 	(void)state;
 	struct pool p;
 	start(&p, 1);
-	pool_assign(&p, (struct wire_assign){ .task = pool_id(1),
-					      .function = pool_id(1),
+	pool_assign(&p, (struct wire_assign){ .task = id_of(1),
+					      .function = id_of(1),
 					      .payload = blob_copy("payload", 7),
 					      .mem_bytes = 5,
 					      .retry_classes = fh_strdup("builtins.OSError") });
@@ -113,8 +113,8 @@ static void what_is_not_over_is_released_at_the_end(void **state)
 	complete(&p, 0, "kept");
 	assign(&p, 2, false);
 	assign(&p, 3, false);
-	pool_assign(&p, (struct wire_assign){ .task = pool_id(4),
-					      .payload = blob_copy("unpolled", 8) });
+	pool_assign(&p,
+		    (struct wire_assign){ .task = id_of(4), .payload = blob_copy("unpolled", 8) });
 	pool_stop(&p); /* the sanitizer sees a leak */
 }
 
@@ -123,12 +123,12 @@ static void a_missing_function_is_named(void **state)
 	(void)state;
 	struct pool p;
 	start(&p, 1);
-	pool_assign(&p, (struct wire_assign){ .task = pool_id(1), .function = pool_id(9) });
+	pool_assign(&p, (struct wire_assign){ .task = id_of(1), .function = id_of(9) });
 	pool_settle(&p);
 	assert_int_equal(p.results[1].state, TASK_FAILED);
 	assert_int_equal(p.results[1].reason, REASON_UNDECODABLE);
 	char id[FH_ID_TEXT];
-	fh_id_format(pool_id(9), id);
+	fh_id_format(id_of(9), id);
 	assert_non_null(strstr(p.results[1].error_message, id));
 	pool_stop(&p);
 }

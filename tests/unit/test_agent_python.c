@@ -47,15 +47,14 @@ static void start(struct pool *p, unsigned slots)
 
 static void assign(struct pool *p, unsigned task, unsigned function, struct blob *args)
 {
-	pool_assign(p, (struct wire_assign){ .task = pool_id(task),
-					     .function = pool_id(function),
-					     .payload = args });
+	pool_assign(p, (struct wire_assign){
+			       .task = id_of(task), .function = id_of(function), .payload = args });
 }
 
 static void assign_ahead(struct pool *p, unsigned task, unsigned function, struct blob *args)
 {
-	pool_assign(p, (struct wire_assign){ .task = pool_id(task),
-					     .function = pool_id(function),
+	pool_assign(p, (struct wire_assign){ .task = id_of(task),
+					     .function = id_of(function),
 					     .payload = args,
 					     .ahead = true });
 }
@@ -150,8 +149,8 @@ static void an_exception_is_a_failure(void **state)
 	struct pool p;
 	start(&p, 1);
 	pool_assign(&p,
-		    (struct wire_assign){ .task = pool_id(1),
-					  .function = pool_id(DIVIDE),
+		    (struct wire_assign){ .task = id_of(1),
+					  .function = id_of(DIVIDE),
 					  .payload = PICKLE(ARGS_2("\x01", "\x00")),
 					  .retry_classes = fh_strdup("builtins.ArithmeticError") });
 	await(&p, 1);
@@ -222,8 +221,8 @@ static void a_limit_kills(void **state)
 	(void)state;
 	struct pool p;
 	start(&p, 1);
-	pool_assign(&p, (struct wire_assign){ .task = pool_id(1),
-					      .function = pool_id(SLEEP),
+	pool_assign(&p, (struct wire_assign){ .task = id_of(1),
+					      .function = id_of(SLEEP),
 					      .payload = PICKLE(ARGS_1("\x7f")),
 					      .timeout_ms = 100 });
 	assign(&p, 2, ADD, PICKLE(ARGS_2("\x01", "\x02")));
