@@ -193,6 +193,15 @@ static void a_task_has_started_when_its_child_says_so(void **state)
 	fixture_release(&f);
 }
 
+/* Task 1 runs in the only slot. */
+static void run_one(struct fixture *f)
+{
+	fixture_init(f, 1);
+	assign_own(f, 1, 1);
+	happen_to_task(f, SESSION_EV_STARTED, 0, 1);
+	discard(f);
+}
+
 static void print(struct fixture *f, unsigned task, uint64_t out, uint64_t err)
 {
 	step(f, (struct session_event){
@@ -205,10 +214,7 @@ static void what_a_task_prints_is_said_while_it_runs(void **state)
 {
 	(void)state;
 	struct fixture f;
-	fixture_init(&f, 1);
-	assign_own(&f, 1, 1);
-	happen_to_task(&f, SESSION_EV_STARTED, 0, 1);
-	discard(&f);
+	run_one(&f);
 	print(&f, 1, 5, 0);
 	expect(&f, "log 1 out 0-5");
 	print(&f, 1, 6, 0); /* not at each line */
@@ -234,10 +240,7 @@ static void much_is_said_in_small_pieces(void **state)
 {
 	(void)state;
 	struct fixture f;
-	fixture_init(&f, 1);
-	assign_own(&f, 1, 1);
-	happen_to_task(&f, SESSION_EV_STARTED, 0, 1);
-	discard(&f);
+	run_one(&f);
 	print(&f, 1, SESSION_LOG_BYTES + 1, 0);
 	expect(&f, "log 1 out 0-16384");
 	pass(&f, SESSION_LOG_US);
@@ -250,9 +253,7 @@ static void what_a_stale_task_prints_is_not_said(void **state)
 {
 	(void)state;
 	struct fixture f;
-	fixture_init(&f, 1);
-	assign_own(&f, 1, 1);
-	happen_to_task(&f, SESSION_EV_STARTED, 0, 1);
+	run_one(&f);
 	receive_ref(&f, WIRE_STALE, 1);
 	discard(&f);
 	print(&f, 1, 5, 0);
