@@ -117,11 +117,18 @@ def test_delayed_tasks_and_running_ones_count(make_server: ServerMaker, tmp_path
     (tmp_path / "go").touch()
 
 
+def occupy(client: Client, folder: Path, slots: int) -> None:
+    """All slots hold a task until there is a file `go`."""
+    client.batch(client.register(workload.hold), [(str(folder), n) for n in range(slots)])
+    wait_until(lambda: len(told(folder)) == slots, "each slot has a task")
+
+
 @everywhere
 def test_who_waits_and_tries_again_gets_all_of_it_through_once(make_server: ServerMaker,
                                                                tmp_path: Path) -> None:
     server = make_server("--max-queued", "10", slots=2)
     client = server.client
+    occupy(client, tmp_path, slots=2)
     function = client.register(workload.deed)
     noted = tmp_path / "noted"
     refused, accepted = 0, []  # type: int, List[str]
@@ -134,11 +141,11 @@ def test_who_waits_and_tries_again_gets_all_of_it_through_once(make_server: Serv
                 break
             expect_queue_full(answer)
             refused += 1
+            (tmp_path / "go").touch()
     assert [client.value(task) for task in accepted] == [n * n for n in range(80)]
     ran = [int(line.split()[0]) for line in noted.read_text().splitlines()]
     assert sorted(ran) == list(range(80))
-    assert refused, "the queue has never been full: the test says nothing"
-    assert client.stats()["rejected_total"] == refused
+    assert refused and client.stats()["rejected_total"] == refused
 
 
 SDK_CALLS = """
@@ -151,15 +158,20 @@ with Executor(url=sys.argv[1]) as executor:
 
 
 @everywhere
-def test_the_sdk_waits_until_there_is_room(make_server: ServerMaker) -> None:
+def test_the_sdk_waits_until_there_is_room(make_server: ServerMaker, tmp_path: Path) -> None:
     server = make_server("--max-queued", "40", slots=2)
+    occupy(server.client, tmp_path, slots=2)
     url = f"http://127.0.0.1:{server.port.number}"
     path = os.pathsep.join([str(HERE.parents[1] / "python"), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run([sys.executable, "-c", SDK_CALLS, url], timeout=PATIENCE_S,
-                          stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
-    assert done.returncode == 0, done.stderr
-    stats = server.client.stats()
-    assert stats["rejected_total"] > 0 and stats["tasks"]["COMPLETED"] == 80
+    with subprocess.Popen([sys.executable, "-c", SDK_CALLS, url],
+                          env={**os.environ, "PYTHONPATH": path}) as sdk:
+        try:
+            wait_until(lambda: server.client.stats()["rejected_total"] > 0, "there is no room")
+            (tmp_path / "go").touch()
+            assert sdk.wait(PATIENCE_S) == 0
+        finally:
+            sdk.kill()
+    assert server.client.counts()["COMPLETED"] == 80 + 2
 
 
 # ---- what runs ------------------------------------------------------------------------------
