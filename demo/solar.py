@@ -208,6 +208,7 @@ def main() -> None:
                         help="a pull and a push worker beside the local pool, each killed once")
     parser.add_argument("--tasks", type=task_count, default=TASKS, help="of the sweep")
     args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             signal.signal(number, leave)

@@ -1,7 +1,7 @@
 /* Planted bugs. A build with -Dplants=true has all of them and runs with the one that is chosen
- * (farhand-sim --plant NAME), which the simulator must find; a normal build has none, and the
- * compiler drops every trace of them. One line each: what the bug breaks stands at the place where
- * it is planted. docs/simulation.md has the list. */
+ * (farhand-sim --plant NAME), which the simulator must find; all are off until one is. Every other
+ * build has none, and the compiler drops every trace of them. One line each: what the bug breaks
+ * stands at the place where it is planted. docs/simulation.md has the list. */
 #ifndef FARHAND_BASE_PLANT_H
 #define FARHAND_BASE_PLANT_H
 

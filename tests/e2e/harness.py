@@ -46,15 +46,17 @@ sys.path.insert(0, str(FUNCTIONS))
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
-    """Asks again and again until the answer is true, and returns it."""
-    deadline = time.monotonic() + patience_s
+    """Asks again and again until the answer is true, and returns it: less and less often, as each
+    question costs the machine something."""
+    deadline, pause_s = time.monotonic() + patience_s, 0.005
     while True:
         answer = condition()
         if answer:
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"in {patience_s:g} s it did not come true that {what}")
-        time.sleep(0.005)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.2, 0.05)
 
 
 def lines_of(path: Path) -> List[str]:
@@ -310,7 +312,7 @@ class Program:
         self.cwd.mkdir(exist_ok=True)
         self.args, self.wrapper, self.before = list(args), wrapper, before
         self.mark = f"FARHAND_E2E_MARK={uuid.uuid4().hex}"
-        self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+        self.env = {**os.environ, **(env or {})}
         self.env.update([self.mark.split("=")])
         self.process: Optional["subprocess.Popen[bytes]"] = None
 

@@ -30,7 +30,7 @@ def hear_interrupts() -> None:
 def start(folder: Path, *args: str) -> Started:
     """A demo of 16 tasks, and the mark in the environment of all that it starts."""
     mark = f"FARHAND_E2E_MARK={uuid.uuid4().hex}"
-    env = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     env.update([mark.split("=")])
     command = [PYTHON, ROOT / "demo" / "solar.py", "--farhand", EXE, "--folder", folder,
                "--tasks", "16", *args]
