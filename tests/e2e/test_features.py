@@ -310,7 +310,7 @@ def test_what_a_running_task_has_printed_is_seen(server: Server, tmp_path: Path)
     client = server.client
     task = client.submit(client.register(workload.speak_and_hold), str(tmp_path), "so far")
     path = f"/v1/tasks/{task}/logs"
-    wait_until(lambda: client.good("GET", path)["stdout"], "its first line is seen")
+    wait_until(lambda: "\n" in client.good("GET", path)["stdout"], "its first line is seen")
     logs = client.good("GET", path)
     assert (logs["state"], logs["stdout"], logs["stderr"]) == ("RUNNING", "so far\n", "")
     (tmp_path / "go").touch()

@@ -229,7 +229,7 @@ def test_what_a_lost_task_had_printed_is_recorded(
     task = client.submit(client.register(workload.speak_and_hold), str(tmp_path), "last words",
                          at_most_once=True)
     path = f"/v1/tasks/{task}/logs"
-    wait_until(lambda: client.good("GET", path)["stdout"], "its line is seen")
+    wait_until(lambda: "\n" in client.good("GET", path)["stdout"], "its line is seen")
     worker.kill9()
     outcome = client.outcome(task)
     assert (outcome.state, outcome.reason) == ("FAILED", "worker_lost")

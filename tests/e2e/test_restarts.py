@@ -61,7 +61,7 @@ def test_what_runs_on_is_seen_to_have_printed_what_it_had(
     task = server.client.submit(server.client.register(workload.speak_and_hold), str(tmp_path),
                                 "said before")
     path = f"/v1/tasks/{task}/logs"
-    wait_until(lambda: server.client.good("GET", path)["stdout"], "its line is seen")
+    wait_until(lambda: "\n" in server.client.good("GET", path)["stdout"], "its line is seen")
     server.kill9()
     server.start()
     wait_until(lambda: server.client.good("GET", path)["stdout"] == "said before\n",
