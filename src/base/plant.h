@@ -47,7 +47,8 @@
 	X(LOST_ASSIGN_COSTS_CREDIT)   \
 	X(LOG_OF_LOST_ATTEMPT)        \
 	X(LOG_OF_ANYBODY)             \
-	X(LOG_GAP_JOINED)
+	X(LOG_GAP_JOINED)             \
+	X(LIMIT_BEFORE_START)
 
 enum plant {
 	PLANT_NONE,

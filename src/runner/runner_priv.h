@@ -21,7 +21,7 @@ enum {
 	 * silent only if somebody has stopped it, or if it hangs. What it is counted in are pulses
 	 * of our own loop: when we were stopped ourselves, its answer is read before the next. */
 	RUNNER_DEAF_MS = 10000,
-	RUNNER_DEAF_PULSES = 5,
+	RUNNER_DEAF_PULSES = 5,	      /* of a template, or a child that does not read its job */
 	RUNNER_START_PULSES = 60,     /* 120 s for Python's start and imports from a slow disk */
 	RUNNER_END_MS = 2000,	      /* for the template to end all children, then it is killed */
 	RUNNER_MESSAGES_AT_ONCE = 64, /* of one child, before others have their turn */

@@ -6,8 +6,8 @@
  * Failure modes: it cannot be forked or dies before it had a job: again after a growing delay. It
  * dies under a job: what came from it counts, what it has not read is returned, the one between is
  * its crash, or what it was killed for. It sends what no child of ours would: it is killed. It is
- * stopped, or hangs, before it serves or on its way out: no job's limit ends it then, so it is
- * continued, which costs nothing, and then killed. */
+ * stopped, or hangs, before it serves, between two jobs or on its way out: no job's limit ends it
+ * then, so it is continued, which costs nothing, and then killed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -230,15 +230,44 @@ void slot_ended(struct slot *s, int status, bool lost)
 
 /* ---- a child that does not move on ------------------------------------------------------- */
 
+static bool first_is_unread(struct slot *s)
+{
+	const struct job *j = job_first(s);
+	return j && !j->begun && channel_next_unread(&s->channel) == j->number;
+}
+
+/* It serves, and has left its next job unread for a pulse at least. */
+static bool is_deaf(struct slot *s)
+{
+	uint32_t pulse_ms = s->r->config.deaf_ms / RUNNER_DEAF_PULSES;
+	return s->state == SLOT_READY && first_is_unread(s) &&
+	       runner_now() >= s->head_since + pulse_ms;
+}
+
+static void end_deaf(struct slot *s)
+{
+	s->state = SLOT_ENDING; /* what is returned shall not come back to it */
+	slot_return_unread(s);
+	if (s->count > 0) { /* it has read one just now */
+		s->state = SLOT_READY;
+		return;
+	}
+	tell_down(s);
+	template_kill(s->r, s->child, SIGKILL);
+}
+
 void slot_pulse(struct slot *s)
 {
+	bool deaf = is_deaf(s);
 	bool kill_is_due = evtimer_pending(s->grace, NULL);
-	if (s->state != SLOT_STARTING && (s->state != SLOT_ENDING || kill_is_due)) {
+	if (!deaf && s->state != SLOT_STARTING && (s->state != SLOT_ENDING || kill_is_due)) {
 		s->silent = 0;
 		return;
 	}
-	if (++s->silent == RUNNER_DEAF_PULSES)
+	if (++s->silent > 1 || deaf) /* somebody may have stopped it, and may do so again */
 		template_kill(s->r, s->child, SIGCONT);
+	if (deaf && s->silent >= RUNNER_DEAF_PULSES)
+		end_deaf(s);
 	if (s->silent != RUNNER_START_PULSES)
 		return;
 	if (!s->greeted)
@@ -253,7 +282,7 @@ void slot_tick(struct slot *s, uint64_t now, bool memory)
 	struct job *j = job_first(s);
 	if (!j || now < s->head_since + RUNNER_LONG_MS)
 		return;
-	if (!j->begun && channel_next_unread(&s->channel) != j->number) {
+	if (!j->begun && !first_is_unread(s)) {
 		j->begun = true;
 		runner_emit(s, EVENT_STARTED, j->number, NULL, false);
 		j = job_first(s); /* the caller may have done anything */

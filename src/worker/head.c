@@ -6,6 +6,7 @@
  * second. Failure modes: at its limit it is killed; a short one that is not short (overdue) loses
  * what waits behind it to other slots. */
 #include "base/assert.h"
+#include "base/plant.h"
 #include "worker/session_priv.h"
 
 /* When the head's STARTED is due: not before it has begun; of a short one late, because most are
@@ -19,14 +20,16 @@ static int64_t report_us(const struct session_slot *slot)
 	return head->ahead ? slot->head_us + SESSION_STARTED_US : head->begun_us;
 }
 
-/* The limit counts from the moment when the child said that it began; before that, from the moment
- * when nothing was ahead of the job, so that a child that hangs is ended, too. */
+/* The limit counts from the moment when it has begun, which the child of a job with a limit says.
+ * A child that does not even begin is the runner's affair: it gives the job back. */
 static int64_t limit_us(const struct session_slot *slot)
 {
 	const struct session_job *head = slot->head;
-	if (head->timeout_ms == 0 || head->kill != REASON_NONE)
+	int64_t from_us = head->begun_us;
+	if (PLANTED(LIMIT_BEFORE_START) && !from_us)
+		from_us = slot->head_us;
+	if (head->timeout_ms == 0 || head->kill != REASON_NONE || !from_us)
 		return INT64_MAX;
-	int64_t from_us = head->begun_us ? head->begun_us : slot->head_us;
 	return from_us + (int64_t)head->timeout_ms * 1000;
 }
 

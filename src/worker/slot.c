@@ -149,7 +149,7 @@ void session_slots_fill(struct session *s)
 		run->slot = slot->index;
 		run->job = j->number;
 		run->function = j->function->index;
-		run->announce = !j->ahead;
+		run->announce = !j->ahead || j->timeout_ms > 0;
 		add(s, slot, j);
 	}
 }
@@ -206,8 +206,8 @@ void session_slot_finished(struct session *s, const struct session_ev_slot *ev)
 	session_slot_refresh(s, slot);
 }
 
-/* A job that left its slot without having begun. A limit that was counted in the meantime is void;
- * a cancellation is not. What a former dispatcher assigned is not begun for a new one. */
+/* A job that left its slot without having begun. A cancellation stands; what a former dispatcher
+ * assigned is not begun for a new one. */
 static void unbegun(struct session *s, struct session_job *j)
 {
 	enum task_reason kill = j->kill;

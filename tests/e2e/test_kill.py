@@ -212,7 +212,7 @@ def test_a_child_that_is_stopped_is_replaced_at_its_time_limit(make_server: Serv
                                                                tmp_path: Path) -> None:
     server = make_server(slots=2)
     noted = tmp_path / "noted"
-    # One that is stopped while it starts is continued after ten seconds, so these are bounded.
+    # One that is stopped while it starts is continued seconds later only, so these are bounded.
     with Trouble(server, signal.SIGSTOP, SEED, most=12) as trouble:
         tasks = squares(server.client, noted, "slow", 40, timeout_s=0.5)
         ends = outcomes(server.client, tasks)
@@ -222,6 +222,18 @@ def test_a_child_that_is_stopped_is_replaced_at_its_time_limit(make_server: Serv
     for child in server.children():
         os.kill(child, signal.SIGCONT)
     expect_whole_pool(server, 2)
+
+
+@everywhere
+def test_children_that_are_stopped_between_tasks_cost_nothing(make_server: ServerMaker,
+                                                              tmp_path: Path) -> None:
+    """No task has begun in them, so no task has failed, and none waits for ever."""
+    server = make_server(slots=2)
+    expect_whole_pool(server, 2)
+    for child in server.children():
+        os.kill(child, signal.SIGSTOP)
+    tasks = squares(server.client, tmp_path / "noted", "slow", 40, timeout_s=0.5)
+    assert all(end.value == n * n for n, end in outcomes(server.client, tasks).items())
 
 
 def expect_whole_pool(server: Server, slots: int) -> None:

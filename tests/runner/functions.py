@@ -502,3 +502,12 @@ def tamper():
     signal.signal = signal.getsignal = None
     builtins.len = builtins.bytes = builtins.type = None
     return 1
+
+
+def hang_afterwards():
+    """Its child, when it asks for its next job."""
+    def profile(_frame, event, called):
+        if event == "c_call" and called.__name__ == "recv":
+            time.sleep(3600)
+    sys.setprofile(profile)
+    return 1

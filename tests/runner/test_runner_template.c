@@ -307,6 +307,38 @@ static void a_child_that_never_serves_is_replaced(void **state)
 	harness_free(h);
 }
 
+/* Somebody has stopped it while it had nothing to do, so it does not read its next job. */
+static void a_child_that_is_stopped_while_idle_is_continued(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	h->config.deaf_ms = 500;
+	harness_start(h);
+	harness_wait_ready(h);
+	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(expect_number(harness_result(h, 0, 2, "my_pid", "")), pid);
+	assert_int_equal(h->jobs[2].returned, 0);
+	harness_free(h);
+}
+
+static void a_child_that_reads_no_more_is_replaced(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	h->config.deaf_ms = 200;
+	harness_start(h);
+	harness_wait_ready(h);
+	expect_int(harness_result(h, 0, 1, "hang_afterwards", ""), 1);
+	harness_run(h, 0, 2, "add", "I3\nI4\n");
+	harness_wait(h, h->jobs[2].returned);
+	harness_wait(h, h->ups[0] == 2);
+	assert_int_equal(h->downs[0], 1);
+	expect_int(harness_result(h, 0, 3, "add", "I3\nI4\n"), 7);
+	assert_int_equal(h->broken + h->jobs[2].finished, 0);
+	harness_free(h);
+}
+
 static void a_runner_can_end_at_any_time(void **state)
 {
 	(void)state;
@@ -344,6 +376,8 @@ int main(void)
 		IN_FOLDER(a_template_that_hangs_is_replaced),
 		IN_FOLDER(a_template_that_never_gets_ready_is_replaced),
 		IN_FOLDER(a_child_that_is_stopped_at_its_start_is_continued),
+		cmocka_unit_test(a_child_that_is_stopped_while_idle_is_continued),
+		cmocka_unit_test(a_child_that_reads_no_more_is_replaced),
 		IN_FOLDER(a_child_that_never_serves_is_replaced),
 		cmocka_unit_test(a_runner_can_end_at_any_time),
 	};

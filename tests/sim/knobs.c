@@ -155,6 +155,7 @@ struct knobs knobs_draw(struct rng *r)
 	k.stall = rate(r, 20);
 	k.pause = rate(r, k.pace_us > 500 ? 2 : 5);
 	k.wall_jump = rate(r, 5);
+	k.deaf = rng_chance(r, 300) ? rate(r, 40) : 0;
 	/* A start believes the wall clock; what is old by it may then be deleted. */
 	k.far = k.crash == 0 && k.stop == 0 && rng_chance(r, 500);
 	k.starved = rate(r, 300);
@@ -198,10 +199,10 @@ void knobs_print(const struct knobs *k)
 	       k->keyed, k->doomed, k->poison);
 	printf("needy %u of a thousand, %u lanes\n", k->needy, k->limits.lanes_max);
 	printf("faults: crash %u, stop %u, host %u, hang %u, drain %u, lie %u, forge %u, stall %u, "
-	       "pause %u, wall "
+	       "pause %u, deaf %u, wall "
 	       "%u%s, starved %u, orders %u; eager: commit %u, run %u, client %u; %u turns of up "
 	       "to %u us\n",
 	       k->crash, k->stop, k->host_crash, k->host_hang, k->host_drain, k->lie, k->forge,
-	       k->stall, k->pause, k->wall_jump, k->far ? " (far)" : "", k->starved, k->orders,
-	       k->commit_eager, k->run_eager, k->client_eager, k->turns, k->pace_us);
+	       k->stall, k->pause, k->deaf, k->wall_jump, k->far ? " (far)" : "", k->starved,
+	       k->orders, k->commit_eager, k->run_eager, k->client_eager, k->turns, k->pace_us);
 }

@@ -50,6 +50,7 @@ struct knobs {
 	/* Faults, of a thousand turns of the world */
 	uint32_t crash, stop, host_crash, host_hang, host_drain, forge, lie, stall, pause,
 		wall_jump;
+	uint32_t deaf;	  /* of a thousand jobs that are the next of their child */
 	bool far;	  /* the wall clock jumps by years */
 	uint32_t orders;  /* of a thousand calls: to workers, to drain and to resume */
 	uint32_t starved; /* of a thousand calls that can be told that there is no memory */

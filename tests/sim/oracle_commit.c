@@ -119,6 +119,8 @@ static void check_report(struct oracle *o, struct subject *s, uint32_t attempt,
 	enum act act = script_act(&s->wish->script, attempt);
 	MUST(o->w, s->closing != NO_TOKEN && s->tokens[s->closing].attempt == attempt,
 	     "%s ends by attempt %u, which no worker had", subject_name(s), attempt);
+	MUST(o->w, s->begun[s->closing], "%s: attempt %u has an end but no child has begun it",
+	     subject_name(s), attempt);
 	if (reason == REASON_TIMEOUT) {
 		MUST(o->w, s->wish->options.timeout_ms > 0, "%s has no limit to exceed",
 		     subject_name(s));
@@ -129,8 +131,6 @@ static void check_report(struct oracle *o, struct subject *s, uint32_t attempt,
 	     attempt, task_state_name(state), task_reason_name(reason));
 	uint32_t by = giver(s, value);
 	MUST(o->w, by == s->closing, "%s: a result is recorded that attempt %u did not give",
-	     subject_name(s), attempt);
-	MUST(o->w, s->begun[by], "%s: attempt %u has an end but no child has begun it",
 	     subject_name(s), attempt);
 	MUST(o->w, !s->fenced_us[by], "%s: a result is recorded that its worker had given up",
 	     subject_name(s));
@@ -216,6 +216,9 @@ static void retried(struct oracle *o, const struct store_retry_item *r)
 	     "%s: attempt %u is over after attempt %u", subject_name(s), r->tally.attempt,
 	     s->tally.attempt);
 	if (r->release) {
+		MUST(o->w, s->closing != NO_TOKEN && s->begun[s->closing],
+		     "%s: attempt %u has failed but no child has begun it", subject_name(s),
+		     r->tally.attempt);
 		enum act act = script_act(&s->wish->script, r->tally.attempt);
 		bool limited = s->wish->options.timeout_ms > 0;
 		MUST(o->w,

@@ -9,6 +9,9 @@
 
 enum { GRACE_US = 2000, RESPAWN_MAX_US = 20000 };
 
+/* Who has stopped a child is undone within so long; of one that hangs there is another one. */
+enum { CONTINUED_US = 4000000, REPLACED_US = 12000000 };
+
 void runner_model_init(struct runner_model *r, struct world *w, uint64_t number, uint32_t slots)
 {
 	*r = (struct runner_model){ .w = w, .number = number, .slots = slots };
@@ -48,13 +51,20 @@ struct news runner_model_news(struct runner_model *r)
 static void schedule_head(struct runner_model *r, struct child *c)
 {
 	struct rng *rng = &r->w->rng;
+	int64_t now_us = r->w->now_us;
 	if (c->len == 0)
 		return;
 	struct job *j = &c->pipe[0];
-	j->begins_us = r->w->now_us + 1 + rng_skewed(rng, 20);
-	j->ends_us = script_act(&j->script, j->token.attempt) == ACT_HANG
-			     ? INT64_MAX
-			     : j->begins_us + script_run_us(&j->script, j->token.attempt);
+	if (!r->w->calm && c->hears_us <= now_us && rng_chance(rng, r->w->knobs.deaf))
+		c->hears_us =
+			rng_chance(rng, 500) ? INT64_MAX : now_us + rng_skewed(rng, CONTINUED_US);
+	j->begins_us = now_us + 1 + rng_skewed(rng, 20);
+	if (j->begins_us < c->hears_us)
+		j->begins_us = c->hears_us;
+	j->unread_us = now_us + REPLACED_US;
+	j->ends_us = INT64_MAX;
+	if (j->begins_us < INT64_MAX && script_act(&j->script, j->token.attempt) != ACT_HANG)
+		j->ends_us = j->begins_us + script_run_us(&j->script, j->token.attempt);
 	j->prints_us = INT64_MAX;
 }
 
@@ -147,6 +157,7 @@ static void die(struct runner_model *r, uint32_t slot)
 	for (uint32_t i = 0; i < c->len; i++)
 		(void)tell(r, SESSION_EV_RETURNED, slot, c->pipe[i].number);
 	c->len = 0;
+	c->hears_us = 0;
 	c->up = false;
 	c->up_us = r->w->now_us + 1 + rng_skewed(&r->w->rng, RESPAWN_MAX_US);
 	(void)tell(r, SESSION_EV_SLOT_DOWN, slot, 0);
@@ -182,7 +193,7 @@ void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job, enum
 		struct job *j = &c->pipe[i];
 		if (j->number != job || j->killed)
 			continue;
-		if (i == 0) {
+		if (i == 0 && j->begins_us <= r->w->now_us) {
 			j->killed = reason;
 			j->killed_us = r->w->now_us + rng_below(&r->w->rng, GRACE_US);
 			return;
@@ -193,8 +204,11 @@ void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job, enum
 		n->result = (struct task_result){ .state = state, .reason = reason };
 		n->event.slot.state = state;
 		n->event.slot.reason = reason;
+		bool head = i == 0;
 		for (c->len--; i < c->len; i++)
 			c->pipe[i] = c->pipe[i + 1];
+		if (head)
+			schedule_head(r, c);
 		return;
 	}
 }
@@ -204,7 +218,7 @@ void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job, enum
 static int64_t head_next_us(const struct child *c)
 {
 	const struct job *j = &c->pipe[0];
-	int64_t at = !j->begun			 ? j->begins_us
+	int64_t at = !j->begun ? (j->begins_us < j->unread_us ? j->begins_us : j->unread_us)
 		     : j->prints_us < j->ends_us ? j->prints_us
 						 : j->ends_us;
 	return j->killed && j->killed_us < at ? j->killed_us : at;
@@ -218,6 +232,8 @@ static void advance_head(struct runner_model *r, uint32_t slot)
 		finish(r, slot, j->killed == REASON_CANCELLED ? TASK_CANCELLED : TASK_FAILED,
 		       j->killed, false);
 		die(r, slot);
+	} else if (!j->begun && j->begins_us > r->w->now_us) {
+		die(r, slot); /* it has not read it */
 	} else if (!j->begun) {
 		j->begun = true;
 		if (j->announce || rng_chance(&r->w->rng, 500))
@@ -281,7 +297,9 @@ void runner_model_freeze(struct runner_model *r, int64_t for_us)
 		later(&c->up_us, now_us, for_us);
 		if (c->len == 0)
 			continue;
+		later(&c->hears_us, now_us, for_us);
 		later(&j->begins_us, now_us, for_us);
+		later(&j->unread_us, now_us, for_us);
 		later(&j->ends_us, now_us, for_us);
 		later(&j->killed_us, now_us, for_us);
 		later(&j->prints_us, now_us, for_us);

@@ -6,9 +6,10 @@ static void model_run(struct storm *t, const struct session_action *a)
 	struct child *c = &t->children[a->slot];
 	FH_ASSERT(t->has_assign[session_job_index(a->job)] && t->has_function[a->function]);
 	FH_ASSERT_CMP(c->len, <, SESSION_PIPE_MAX);
-	FH_ASSERT(!c->own);
-	FH_ASSERT(!a->announce || c->len == 0);
-	c->own = a->announce;
+	const struct task *task = &t->tasks[t->task_of[session_job_index(a->job)]];
+	FH_ASSERT(!c->own && (task->ahead || c->len == 0));
+	FH_ASSERT_CMP(a->announce, ==, !task->ahead || task->limited);
+	c->own = !task->ahead;
 	c->jobs[c->len++] = (struct held){ .job = a->job };
 }
 

@@ -30,7 +30,7 @@ enum fate { NEVER, ASSIGNED, ENDED, ACKED, LOST };
 
 struct task {
 	enum fate fate;
-	bool ahead, cancelled, stale, fenced;
+	bool ahead, limited, cancelled, stale, fenced;
 	unsigned results; /* different ones, said or not */
 };
 

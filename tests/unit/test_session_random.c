@@ -145,15 +145,17 @@ static void assign(struct storm *t)
 	unsigned task = t->next_task++;
 	t->coming = task;
 	t->tasks[task].ahead = one_in(t, 2);
+	t->tasks[task].limited = one_in(t, 5);
 	if (t->welcomed && !over)
 		t->sent++;
-	receive(t, (struct wire_msg){ .type = WIRE_ASSIGN,
-				      .assign = { .task = id_of(task),
-						  .token = { 1, 1 },
-						  .number = over ? t->granted + 1 : t->sent,
-						  .function = id_of(below(t, FUNCTIONS)),
-						  .timeout_ms = one_in(t, 5) ? 1 + below(t, 20) : 0,
-						  .ahead = t->tasks[task].ahead } });
+	receive(t, (struct wire_msg){
+			   .type = WIRE_ASSIGN,
+			   .assign = { .task = id_of(task),
+				       .token = { 1, 1 },
+				       .number = over ? t->granted + 1 : t->sent,
+				       .function = id_of(below(t, FUNCTIONS)),
+				       .timeout_ms = t->tasks[task].limited ? 1 + below(t, 20) : 0,
+				       .ahead = t->tasks[task].ahead } });
 }
 
 /* Some known task, most likely a young one. */

@@ -283,7 +283,7 @@ static void a_limit_counts_from_the_start(void **state)
 	fixture_release(&f);
 }
 
-static void a_limit_ends_a_child_that_never_begins(void **state)
+static void a_limit_does_not_count_before_the_start(void **state)
 {
 	(void)state;
 	struct fixture f;
@@ -291,9 +291,15 @@ static void a_limit_ends_a_child_that_never_begins(void **state)
 	receive_assign(&f, (struct wire_assign){
 				   .task = id_of(1), .function = id_of(1), .timeout_ms = 50 });
 	pass(&f, 50000);
-	expect(&f, "run 1 @0!; kill 1 @0 timeout");
-	happen_to_task(&f, SESSION_EV_RETURNED, 0, 1); /* it had not begun: the limit is void */
 	expect(&f, "run 1 @0!");
+	happen_to_task(&f, SESSION_EV_RETURNED, 0, 1);
+	expect(&f, "run 1 @0!");
+	pass(&f, 50000);
+	happen_to_task(&f, SESSION_EV_STARTED, 0, 1);
+	pass(&f, 49999);
+	expect(&f, "started 1");
+	pass(&f, 1);
+	expect(&f, "kill 1 @0 timeout");
 	fixture_release(&f);
 }
 
@@ -317,7 +323,7 @@ static void a_limit_ends_the_head_of_a_pipe_only(void **state)
 	expect(&f, "steal @0; kill 2 @0 timeout");
 	finish(&f, 0, 2, REASON_TIMEOUT, 0);
 	happen_to_task(&f, SESSION_EV_RETURNED, 0, 3);
-	expect(&f, "result 2 FAILED timeout; run 3 @0");
+	expect(&f, "result 2 FAILED timeout; run 3 @0!");
 	fixture_release(&f);
 }
 
@@ -475,7 +481,7 @@ int main(void)
 		cmocka_unit_test(much_is_said_in_small_pieces),
 		cmocka_unit_test(what_a_stale_task_prints_is_not_said),
 		cmocka_unit_test(a_limit_counts_from_the_start),
-		cmocka_unit_test(a_limit_ends_a_child_that_never_begins),
+		cmocka_unit_test(a_limit_does_not_count_before_the_start),
 		cmocka_unit_test(a_limit_ends_the_head_of_a_pipe_only),
 		cmocka_unit_test(a_dead_child_gives_back_what_had_not_begun),
 		cmocka_unit_test(a_full_socket_is_left_alone_until_something_finishes),
