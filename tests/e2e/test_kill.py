@@ -150,7 +150,7 @@ def squares(client: Client, noted: Path, kind: str, count: int, **defaults: Any
 
 
 def outcomes(client: Client, tasks: Dict[str, int]) -> Dict[int, Any]:
-    return {n: client.outcome(task) for task, n in tasks.items()}
+    return {tasks[task]: end for task, end in client.outcomes(tasks).items()}
 
 
 def runs(noted: Path) -> List[int]:
