@@ -249,12 +249,14 @@ int channel_take_back(struct channel *c, uint64_t *ret_job)
 	}
 }
 
-uint64_t channel_next_unread(struct channel *c)
+bool channel_is_unread(struct channel *c, uint64_t job, uint64_t clock)
 {
 	struct frame_request head;
 	ssize_t n;
 	do
 		n = recv(c->childs, &head, sizeof head, MSG_PEEK | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)sizeof head ? head.job : 0;
+	if (n != (ssize_t)sizeof head)
+		return false;
+	return head.kind == FRAME_FUNCTION ? head.version < clock : head.job == job;
 }

@@ -58,7 +58,9 @@ int channel_receive(struct channel *c, uint8_t *data, size_t size, size_t *ret_l
  * may be reading meanwhile, so what it reads can lie behind what is taken. */
 int channel_take_back(struct channel *c, uint64_t *ret_job) FH_MUST_USE;
 
-/* The job that the child would read next; 0: it has read everything. */
-uint64_t channel_next_unread(struct channel *c);
+/* Whether the child has yet to read this job, before which it has read all others that it has;
+ * `clock` is the channel's at the end of its channel_send(). A function whose job was refused lies
+ * before the next one that was sent, and bears another number. */
+bool channel_is_unread(struct channel *c, uint64_t job, uint64_t clock);
 
 #endif

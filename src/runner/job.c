@@ -24,17 +24,27 @@ struct job *job_first(struct slot *s)
 	return s->count ? &s->jobs[s->head] : NULL;
 }
 
+bool job_is_unread(struct slot *s, const struct job *j)
+{
+	return channel_is_unread(&s->channel, j->number, j->clock);
+}
+
 static void becomes_first(struct slot *s)
 {
 	s->head_since = runner_now();
 	s->head_since_unix = runner_unix_now();
+	if (!s->unread_since)
+		s->unread_since = s->head_since;
 }
 
 void job_push(struct slot *s, const struct runner_job *job, bool in_file)
 {
 	FH_ASSERT_CMP(s->count, <, RUNNER_PIPE_MAX);
 	s->jobs[(s->head + s->count++) % RUNNER_PIPE_MAX] =
-		(struct job){ .number = job->job, .mem_bytes = job->mem_bytes, .in_file = in_file };
+		(struct job){ .number = job->job,
+			      .clock = s->channel.clock,
+			      .mem_bytes = job->mem_bytes,
+			      .in_file = in_file };
 	if (s->count == 1)
 		becomes_first(s);
 	s->given++;
@@ -223,7 +233,7 @@ static void hello(struct slot *s)
 static void began(struct slot *s, const struct frame *f)
 {
 	struct job *j = job_first(s);
-	if (!j || j->number != f->job || j->said || channel_next_unread(&s->channel) == j->number) {
+	if (!j || j->number != f->job || j->said || job_is_unread(s, j)) {
 		condemn(s, "the runner began a job that it did not have");
 		return;
 	}
@@ -358,6 +368,7 @@ void slot_receive(struct slot *s, unsigned max)
 		int ret = channel_receive(&s->channel, r->buffer, FRAME_MESSAGE_MAX, &len, &file);
 		if (ret == FH_EAGAIN || ret == FH_ENOMEM)
 			return;
+		s->unread_since = 0;
 		if (ret == 0)
 			ret = frame_decode(r->buffer, len, file >= 0, &r->bounds, &f);
 		else

@@ -39,6 +39,7 @@ enum slot_state { SLOT_EMPTY, SLOT_FORKING, SLOT_STARTING, SLOT_READY, SLOT_ENDI
 
 struct job {
 	uint64_t number;
+	uint64_t clock; /* of the channel, when it was sent */
 	uint64_t mem_bytes, resident_bytes; /* the limit; what the child had before */
 	bool begun;			    /* known to have begun, and told */
 	bool said;			    /* the child has said so */
@@ -69,6 +70,9 @@ struct slot {
 	uint32_t given;	      /* jobs in the life of the child */
 	uint64_t head_since;  /* when the first job became the first, loop milliseconds */
 	int64_t head_since_unix;
+	/* Since when the child, which has said nothing meanwhile, has had something to read, even
+	 * if that was taken back and something else was given; 0: there was nothing yet. */
+	uint64_t unread_since;
 	enum task_reason killed; /* the first job is being killed for this; NONE: it is not */
 	const char *condemned;	 /* why the child is not listened to any more; NULL: it is */
 	bool greeted;		 /* the child has said HELLO */
@@ -171,6 +175,8 @@ void slot_tick(struct slot *s, uint64_t now, bool memory);
 /* job.c */
 /* The first job of the ring; NULL: none. */
 struct job *job_first(struct slot *s);
+/* Whether the child has yet to read the first job. */
+bool job_is_unread(struct slot *s, const struct job *first);
 void job_push(struct slot *s, const struct runner_job *job, bool in_file);
 /* Everything that has come from the child, up to a bound. */
 void slot_receive(struct slot *s, unsigned max);

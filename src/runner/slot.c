@@ -120,6 +120,7 @@ void slot_fork(struct slot *s)
 	s->condemned = NULL;
 	s->greeted = false;
 	s->silent = 0;
+	s->unread_since = 0;
 	s->state = SLOT_FORKING;
 	if (request_child(s))
 		slot_fork_failed(s, strerror(errno));
@@ -233,7 +234,7 @@ void slot_ended(struct slot *s, int status, bool lost)
 static bool first_is_unread(struct slot *s)
 {
 	const struct job *j = job_first(s);
-	return j && !j->begun && channel_next_unread(&s->channel) == j->number;
+	return j && !j->begun && job_is_unread(s, j);
 }
 
 /* It serves, and has left its next job unread for a pulse at least. */
@@ -241,15 +242,16 @@ static bool is_deaf(struct slot *s)
 {
 	uint32_t pulse_ms = s->r->config.deaf_ms / RUNNER_DEAF_PULSES;
 	return s->state == SLOT_READY && first_is_unread(s) &&
-	       runner_now() >= s->head_since + pulse_ms;
+	       runner_now() >= s->unread_since + pulse_ms;
 }
 
 static void end_deaf(struct slot *s)
 {
 	s->state = SLOT_ENDING; /* what is returned shall not come back to it */
 	slot_return_unread(s);
-	if (s->count > 0) { /* it has read one just now */
-		s->state = SLOT_READY;
+	if (s->count > 0) { /* it has read one just now, which a callback may have killed */
+		if (s->killed == REASON_NONE && !s->condemned)
+			s->state = SLOT_READY;
 		return;
 	}
 	tell_down(s);

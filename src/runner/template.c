@@ -82,7 +82,8 @@ void template_kill(struct runner *r, uint32_t child, int signal_number)
 		return;
 	/* The socket is full or broken only when the template hangs or is gone: then its end,
 	 * which we bring about here, is what ends the child. */
-	if (send_control(r->template.control, head, (struct iovec){ 0 }, NULL, 0))
+	int ret = send_control(r->template.control, head, (struct iovec){ 0 }, NULL, 0);
+	if (ret && signal_number != SIGCONT) /* which is said again at the next pulse */
 		(void)kill(r->template.pid, SIGKILL);
 }
 

@@ -236,6 +236,22 @@ def test_children_that_are_stopped_between_tasks_cost_nothing(make_server: Serve
     assert all(end.value == n * n for n, end in outcomes(server.client, tasks).items())
 
 
+@everywhere
+def test_short_tasks_do_not_wait_for_a_stopped_child(make_server: ServerMaker, tmp_path: Path
+                                                     ) -> None:
+    """They are taken back from it and given again, time after time: it is continued all the same."""
+    server = make_server(slots=2)
+    client = server.client
+    add = client.register(workload.add)
+    for task in client.batch(add, [(n, 1) for n in range(2000)])[1]:
+        client.value(task)
+    client.started(client.submit(client.register(workload.hold), str(tmp_path), "busy"))
+    os.kill(client.value(client.submit(client.register(workload.pid))), signal.SIGSTOP)
+    _, ids = client.batch(add, [(n, 1) for n in range(40)])
+    assert [client.value(task) for task in ids] == [n + 1 for n in range(40)]
+    (tmp_path / "go").touch()
+
+
 def expect_whole_pool(server: Server, slots: int) -> None:
     """No slot is lost: all of them run at the same time."""
     folder = server.folder / "whole"

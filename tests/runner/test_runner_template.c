@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -339,6 +340,67 @@ static void a_child_that_reads_no_more_is_replaced(void **state)
 	harness_free(h);
 }
 
+/* What is taken back and given again, and again, is not read either. */
+static void a_stopped_child_whose_jobs_are_stolen_is_continued(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	h->config.deaf_ms = 500;
+	harness_start(h);
+	harness_wait_ready(h);
+	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	harness_wait(h, process_state(pid) == 'T');
+	uint64_t job = 1;
+	while (job < 1000 && (job == 1 || !h->jobs[job].finished)) {
+		job++;
+		harness_run(h, 0, job, "add", "I3\nI4\n");
+		for (unsigned i = 0; i < 3; i++)
+			harness_step(h, "a while", __FILE__, __LINE__);
+		runner_steal(h->runner, 0);
+		harness_wait(h, h->jobs[job].finished || h->jobs[job].returned);
+	}
+	expect_int(&h->jobs[job].result, 7);
+	harness_free(h);
+}
+
+static void shrink_sockets(int size)
+{
+	for (int fd = 3; fd < 256; fd++) {
+		int type = 0;
+		socklen_t len = sizeof type;
+		if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_SEQPACKET)
+			(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	}
+}
+
+/* A function stays in the socket when its job does not fit: the job behind it is not read. */
+static void a_job_behind_a_function_of_another_has_not_begun(void **state)
+{
+	(void)state;
+	struct harness *h = harness_new(1);
+	h->config.deaf_ms = 500;
+	harness_start(h);
+	harness_wait_ready(h);
+	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	harness_wait(h, process_state(pid) == 'T');
+	harness_run(h, 0, 2, "hang_afterwards", "");
+	shrink_sockets(5000);
+	struct runner_function large = { .id = { "large" }, .payload = blob_new(8192) };
+	memset(large.payload->data, '.', large.payload->len);
+	struct runner_job refused = { .job = 3, .function = &large, .payload = large.payload };
+	assert_int_equal(runner_run(h->runner, 0, &refused), FH_EAGAIN);
+	blob_free(&large.payload);
+	shrink_sockets(1 << 20);
+	harness_run(h, 0, 4, "add", "I3\nI4\n");
+	harness_wait(h, h->jobs[4].started || h->jobs[4].returned);
+	expect_int(&h->jobs[2].result, 1);
+	assert_int_equal(h->jobs[4].started, 0);
+	harness_wait(h, h->ups[0] == 2);
+	harness_free(h);
+}
+
 static void a_runner_can_end_at_any_time(void **state)
 {
 	(void)state;
@@ -378,6 +440,8 @@ int main(void)
 		IN_FOLDER(a_child_that_is_stopped_at_its_start_is_continued),
 		cmocka_unit_test(a_child_that_is_stopped_while_idle_is_continued),
 		cmocka_unit_test(a_child_that_reads_no_more_is_replaced),
+		cmocka_unit_test(a_stopped_child_whose_jobs_are_stolen_is_continued),
+		cmocka_unit_test(a_job_behind_a_function_of_another_has_not_begun),
 		IN_FOLDER(a_child_that_never_serves_is_replaced),
 		cmocka_unit_test(a_runner_can_end_at_any_time),
 	};
