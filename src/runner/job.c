@@ -249,7 +249,7 @@ static void began(struct slot *s, const struct frame *f)
 static void given_back(struct slot *s, const struct frame *f)
 {
 	struct job *j = job_first(s);
-	if (!j || j->number != f->job || j->begun) {
+	if (!j || j->number != f->job || j->said) {
 		condemn(s, "the runner gave a job back that it did not have");
 		return;
 	}
@@ -369,6 +369,7 @@ void slot_receive(struct slot *s, unsigned max)
 		if (ret == FH_EAGAIN || ret == FH_ENOMEM)
 			return;
 		s->unread_since = 0;
+		s->silent = 0;
 		if (ret == 0)
 			ret = frame_decode(r->buffer, len, file >= 0, &r->bounds, &f);
 		else

@@ -152,9 +152,11 @@ static void pulse(evutil_socket_t fd, short what, void *ctx)
 	struct runner *r = ctx;
 	(void)fd;
 	(void)what;
+	runner_flush(r);
 	template_pulse(r);
 	for (unsigned i = 0; i < r->config.slots; i++)
 		slot_pulse(&r->slots[i]);
+	runner_flush(r);
 }
 
 /* ---- life -------------------------------------------------------------------------------- */

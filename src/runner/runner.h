@@ -78,7 +78,8 @@ struct runner_handler {
 	 * kill() said. `retry_match`: its exception is an instance of one of `retry_classes`. */
 	void (*finished)(void *ctx, unsigned slot, uint64_t job, struct task_result *own_result,
 			 bool retry_match);
-	/* The job was waiting in the child's socket and has not begun: it is the caller's again. */
+	/* The job has not begun: it is the caller's again. It was waiting in the child's socket, or
+	 * the child has read it and cannot begin it, which may come after `started`. */
 	void (*returned)(void *ctx, unsigned slot, uint64_t job);
 	/* The slot's child is gone (crashed, killed, recycled); `slot_ready` follows when it is
 	 * replaced. Comes after `finished` and `returned` of its jobs. */
@@ -110,8 +111,8 @@ int runner_run(struct runner *r, unsigned slot, const struct runner_job *job) FH
 int runner_output(struct runner *r, unsigned slot, uint64_t job, bool is_error, uint64_t from,
 		  uint64_t to, struct blob **ret_blob) FH_MUST_USE;
 
-/* Takes back what waits behind the job that the slot is running: `returned` for each, race-free: a
- * job is either returned or run, never both. */
+/* Takes back what the slot's child has not read, which is all behind the job that it runs:
+ * `returned` for each, race-free: a job is either returned or run, never both. */
 void runner_steal(struct runner *r, unsigned slot);
 
 /* Ends the slot's running job: SIGTERM to its process group, after the grace SIGKILL, then

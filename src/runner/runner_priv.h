@@ -34,12 +34,13 @@ enum {
  *   hello                STARTING -> READY     it said HELLO
  *   slot_kill, condemn,  READY    -> ENDING    it was told to end, or ends by itself: jobs are
  *   answered                                   refused from now on
+ *   end_deaf             READY    -> ENDING    it does not read its job, and is killed
  *   slot_ended           any      -> EMPTY     it is reaped */
 enum slot_state { SLOT_EMPTY, SLOT_FORKING, SLOT_STARTING, SLOT_READY, SLOT_ENDING };
 
 struct job {
 	uint64_t number;
-	uint64_t clock; /* of the channel, when it was sent */
+	uint64_t clock;			    /* of the channel, when it was sent */
 	uint64_t mem_bytes, resident_bytes; /* the limit; what the child had before */
 	bool begun;			    /* known to have begun, and told */
 	bool said;			    /* the child has said so */
@@ -77,7 +78,7 @@ struct slot {
 	const char *condemned;	 /* why the child is not listened to any more; NULL: it is */
 	bool greeted;		 /* the child has said HELLO */
 	bool announced;		 /* slot_ready was said, slot_down was not */
-	unsigned silent;	 /* pulses in which it was starting or ending by itself */
+	unsigned silent;	 /* pulses in which it was starting, deaf, or ending by itself */
 };
 
 struct template
@@ -167,7 +168,7 @@ void slot_fork_failed(struct slot *s, const char *why);
 void slot_ended(struct slot *s, int status, bool lost);
 /* The child ends by itself: nothing that it has not read will be, and the slot is down. */
 void slot_leaving(struct slot *s);
-/* A child that neither comes up nor goes: it is continued, then killed. */
+/* A child that neither comes up, nor reads, nor goes: it is continued, then killed. */
 void slot_pulse(struct slot *s);
 /* The look at a busy slot. */
 void slot_tick(struct slot *s, uint64_t now, bool memory);

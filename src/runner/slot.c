@@ -250,6 +250,7 @@ static void end_deaf(struct slot *s)
 	s->state = SLOT_ENDING; /* what is returned shall not come back to it */
 	slot_return_unread(s);
 	if (s->count > 0) { /* it has read one just now, which a callback may have killed */
+		s->silent = 0;
 		if (s->killed == REASON_NONE && !s->condemned)
 			s->state = SLOT_READY;
 		return;

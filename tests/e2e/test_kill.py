@@ -243,8 +243,7 @@ def test_short_tasks_do_not_wait_for_a_stopped_child(make_server: ServerMaker, t
     server = make_server(slots=2)
     client = server.client
     add = client.register(workload.add)
-    for task in client.batch(add, [(n, 1) for n in range(2000)])[1]:
-        client.value(task)
+    client.outcomes(client.batch(add, [(n, 1) for n in range(2000)])[1])
     client.started(client.submit(client.register(workload.hold), str(tmp_path), "busy"))
     os.kill(client.value(client.submit(client.register(workload.pid))), signal.SIGSTOP)
     _, ids = client.batch(add, [(n, 1) for n in range(40)])

@@ -77,8 +77,10 @@ static void on_returned(void *ctx, unsigned slot, uint64_t job)
 {
 	struct harness *h = ctx;
 	struct told *t = told(h, job);
-	assert_int_equal(t->started + t->finished + t->returned, 0);
+	assert_int_equal(t->finished + t->returned, 0);
 	assert_true(h->up[slot]);
+	if (t->started)
+		h->running[slot]--;
 	t->returned++;
 	h->returned++;
 }

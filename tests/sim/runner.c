@@ -61,7 +61,8 @@ static void schedule_head(struct runner_model *r, struct child *c)
 	j->begins_us = now_us + 1 + rng_skewed(rng, 20);
 	if (j->begins_us < c->hears_us)
 		j->begins_us = c->hears_us;
-	j->unread_us = now_us + REPLACED_US;
+	if (!c->unread_us || c->hears_us <= now_us)
+		c->unread_us = now_us + REPLACED_US;
 	j->ends_us = INT64_MAX;
 	if (j->begins_us < INT64_MAX && script_act(&j->script, j->token.attempt) != ACT_HANG)
 		j->ends_us = j->begins_us + script_run_us(&j->script, j->token.attempt);
@@ -157,7 +158,7 @@ static void die(struct runner_model *r, uint32_t slot)
 	for (uint32_t i = 0; i < c->len; i++)
 		(void)tell(r, SESSION_EV_RETURNED, slot, c->pipe[i].number);
 	c->len = 0;
-	c->hears_us = 0;
+	c->hears_us = c->unread_us = 0;
 	c->up = false;
 	c->up_us = r->w->now_us + 1 + rng_skewed(&r->w->rng, RESPAWN_MAX_US);
 	(void)tell(r, SESSION_EV_SLOT_DOWN, slot, 0);
@@ -176,41 +177,47 @@ bool runner_model_run(struct runner_model *r, uint32_t slot, const struct job *j
 	return true;
 }
 
-void runner_model_steal(struct runner_model *r, uint32_t slot)
+/* What the child has not read comes back; `job` is over instead. */
+static void take_back(struct runner_model *r, uint32_t slot, uint64_t job, enum task_reason reason)
 {
 	struct child *c = &r->children[slot];
-	for (uint32_t i = 1; i < c->len; i++)
-		(void)tell(r, SESSION_EV_RETURNED, slot, c->pipe[i].number);
-	if (c->len > 1)
-		c->len = 1;
+	uint32_t read = c->len > 0 && c->pipe[0].begins_us <= r->w->now_us;
+	for (uint32_t i = read; i < c->len; i++) {
+		struct job *j = &c->pipe[i];
+		if (j->number != job) {
+			(void)tell(r, SESSION_EV_RETURNED, slot, j->number);
+			continue;
+		}
+		struct news *n = tell(r, SESSION_EV_FINISHED, slot, job);
+		n->task = j->task;
+		n->token = j->token;
+		n->result.reason = n->event.slot.reason = reason;
+		n->result.state = n->event.slot.state =
+			reason == REASON_CANCELLED ? TASK_CANCELLED : TASK_FAILED;
+	}
+	c->len = c->len < read ? c->len : read;
+}
+
+void runner_model_steal(struct runner_model *r, uint32_t slot)
+{
+	take_back(r, slot, 0, REASON_NONE);
 }
 
 void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job, enum task_reason reason)
 {
 	struct child *c = &r->children[slot];
-	enum task_state state = reason == REASON_CANCELLED ? TASK_CANCELLED : TASK_FAILED;
-	for (uint32_t i = 0; i < c->len; i++) {
-		struct job *j = &c->pipe[i];
-		if (j->number != job || j->killed)
-			continue;
-		if (i == 0 && j->begins_us <= r->w->now_us) {
-			j->killed = reason;
-			j->killed_us = r->w->now_us + rng_below(&r->w->rng, GRACE_US);
-			return;
-		}
-		struct news *n = tell(r, SESSION_EV_FINISHED, slot, job);
-		n->task = j->task;
-		n->token = j->token;
-		n->result = (struct task_result){ .state = state, .reason = reason };
-		n->event.slot.state = state;
-		n->event.slot.reason = reason;
-		bool head = i == 0;
-		for (c->len--; i < c->len; i++)
-			c->pipe[i] = c->pipe[i + 1];
-		if (head)
-			schedule_head(r, c);
+	uint32_t held = 0;
+	for (uint32_t i = 0; i < c->len; i++)
+		held += c->pipe[i].number == job;
+	if (!held || c->pipe[0].killed)
 		return;
-	}
+	take_back(r, slot, job, reason);
+	struct job *head = &c->pipe[0];
+	if (c->len == 0 || head->number != job)
+		return;
+	head->killed = reason;
+	head->killed_us = r->w->now_us + rng_below(&r->w->rng, GRACE_US);
+	head->ends_us = INT64_MAX; /* its own end would come too late */
 }
 
 /* ---- time ---- */
@@ -218,7 +225,7 @@ void runner_model_kill(struct runner_model *r, uint32_t slot, uint64_t job, enum
 static int64_t head_next_us(const struct child *c)
 {
 	const struct job *j = &c->pipe[0];
-	int64_t at = !j->begun ? (j->begins_us < j->unread_us ? j->begins_us : j->unread_us)
+	int64_t at = !j->begun ? (j->begins_us < c->unread_us ? j->begins_us : c->unread_us)
 		     : j->prints_us < j->ends_us ? j->prints_us
 						 : j->ends_us;
 	return j->killed && j->killed_us < at ? j->killed_us : at;
@@ -236,6 +243,7 @@ static void advance_head(struct runner_model *r, uint32_t slot)
 		die(r, slot); /* it has not read it */
 	} else if (!j->begun) {
 		j->begun = true;
+		c->unread_us = 0;
 		if (j->announce || rng_chance(&r->w->rng, 500))
 			(void)tell(r, SESSION_EV_STARTED, slot, j->number);
 		schedule_print(r, j);
@@ -299,7 +307,7 @@ void runner_model_freeze(struct runner_model *r, int64_t for_us)
 			continue;
 		later(&c->hears_us, now_us, for_us);
 		later(&j->begins_us, now_us, for_us);
-		later(&j->unread_us, now_us, for_us);
+		later(&c->unread_us, now_us, for_us);
 		later(&j->ends_us, now_us, for_us);
 		later(&j->killed_us, now_us, for_us);
 		later(&j->prints_us, now_us, for_us);

@@ -25,7 +25,6 @@ struct job {
 	bool announce, begun;
 	bool seen;		    /* the oracle knows that it has begun */
 	int64_t begins_us, ends_us; /* INT64_MAX: hangs */
-	int64_t unread_us;	    /* its child is ended then, because it has not read it */
 	int64_t prints_us;	    /* when it prints next; INT64_MAX: never */
 	uint64_t printed[2];	    /* as it has been told */
 	enum task_reason killed;    /* NONE: not */
@@ -33,9 +32,10 @@ struct job {
 };
 
 struct child {
-	bool up;	  /* and the session knows */
-	int64_t up_us;	  /* while down: when it is back; INT64_MAX: that is in the news */
-	int64_t hears_us; /* it reads no job before; INT64_MAX: never */
+	bool up;	   /* and the session knows */
+	int64_t up_us;	   /* while down: when it is back; INT64_MAX: that is in the news */
+	int64_t hears_us;  /* it reads no job before; INT64_MAX: never */
+	int64_t unread_us; /* it is ended then, because it has not read one; 0: it has all */
 	struct job pipe[PIPE_MAX];
 	uint32_t len;
 };
