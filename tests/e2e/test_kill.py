@@ -239,7 +239,7 @@ def test_children_that_are_stopped_between_tasks_cost_nothing(make_server: Serve
 @everywhere
 def test_short_tasks_do_not_wait_for_a_stopped_child(make_server: ServerMaker, tmp_path: Path
                                                      ) -> None:
-    """They are taken back from it and given again, time after time: it is continued all the same."""
+    """Taken back from it and given again, time after time: it is continued all the same."""
     server = make_server(slots=2)
     client = server.client
     add = client.register(workload.add)
