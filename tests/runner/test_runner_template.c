@@ -288,7 +288,7 @@ static void a_child_that_is_stopped_at_its_start_is_continued(void **state)
 	use_python(h, python_that(h, "import os, signal\n"
 				     "os.register_at_fork(after_in_child="
 				     "lambda: os.kill(os.getpid(), signal.SIGSTOP))\n"));
-	h->config.deaf_ms = 500;
+	h->config.deaf_ms = 5000;
 	harness_start(h);
 	expect_int(harness_result(h, 0, 1, "add", "I3\nI4\n"), 7);
 	assert_int_equal(h->broken, 0);
@@ -313,7 +313,7 @@ static void a_child_that_is_stopped_while_idle_is_continued(void **state)
 {
 	(void)state;
 	struct harness *h = harness_new(1);
-	h->config.deaf_ms = 500;
+	h->config.deaf_ms = 5000;
 	harness_start(h);
 	harness_wait_ready(h);
 	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
@@ -327,7 +327,7 @@ static void a_child_that_reads_no_more_is_replaced(void **state)
 {
 	(void)state;
 	struct harness *h = harness_new(1);
-	h->config.deaf_ms = 200;
+	h->config.deaf_ms = 2000;
 	harness_start(h);
 	harness_wait_ready(h);
 	expect_int(harness_result(h, 0, 1, "hang_afterwards", ""), 1);
@@ -345,7 +345,7 @@ static void a_stopped_child_whose_jobs_are_stolen_is_continued(void **state)
 {
 	(void)state;
 	struct harness *h = harness_new(1);
-	h->config.deaf_ms = 500;
+	h->config.deaf_ms = 5000;
 	harness_start(h);
 	harness_wait_ready(h);
 	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
@@ -379,7 +379,7 @@ static void a_job_behind_a_function_of_another_has_not_begun(void **state)
 {
 	(void)state;
 	struct harness *h = harness_new(1);
-	h->config.deaf_ms = 500;
+	h->config.deaf_ms = 5000;
 	harness_start(h);
 	harness_wait_ready(h);
 	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
