@@ -224,6 +224,13 @@ def test_a_child_that_is_stopped_is_replaced_at_its_time_limit(make_server: Serv
     expect_whole_pool(server, 2)
 
 
+def stop(pid: int) -> None:
+    """Returns when it has stopped; until then it may still read a job."""
+    os.kill(pid, signal.SIGSTOP)
+    stat = Path(f"/proc/{pid}/stat")
+    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it has stopped")
+
+
 @everywhere
 def test_children_that_are_stopped_between_tasks_cost_nothing(make_server: ServerMaker,
                                                               tmp_path: Path) -> None:
@@ -231,7 +238,7 @@ def test_children_that_are_stopped_between_tasks_cost_nothing(make_server: Serve
     server = make_server(slots=2)
     expect_whole_pool(server, 2)
     for child in server.children():
-        os.kill(child, signal.SIGSTOP)
+        stop(child)
     tasks = squares(server.client, tmp_path / "noted", "slow", 40, timeout_s=0.5)
     assert all(end.value == n * n for n, end in outcomes(server.client, tasks).items())
 
@@ -245,7 +252,7 @@ def test_short_tasks_do_not_wait_for_a_stopped_child(make_server: ServerMaker, t
     add = client.register(workload.add)
     client.outcomes(client.batch(add, [(n, 1) for n in range(2000)])[1])
     client.started(client.submit(client.register(workload.hold), str(tmp_path), "busy"))
-    os.kill(client.value(client.submit(client.register(workload.pid))), signal.SIGSTOP)
+    stop(client.value(client.submit(client.register(workload.pid))))
     _, ids = client.batch(add, [(n, 1) for n in range(40)])
     assert [client.value(task) for task in ids] == [n + 1 for n in range(40)]
     (tmp_path / "go").touch()

@@ -318,6 +318,7 @@ static void a_child_that_is_stopped_while_idle_is_continued(void **state)
 	harness_wait_ready(h);
 	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
 	assert_int_equal(kill(pid, SIGSTOP), 0);
+	harness_wait(h, process_state(pid) == 'T'); /* until then it may still read a job */
 	assert_int_equal(expect_number(harness_result(h, 0, 2, "my_pid", "")), pid);
 	assert_int_equal(h->jobs[2].returned, 0);
 	harness_free(h);
