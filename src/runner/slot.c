@@ -285,7 +285,7 @@ void slot_tick(struct slot *s, uint64_t now, bool memory)
 	struct job *j = job_first(s);
 	if (!j || now < s->head_since + RUNNER_LONG_MS)
 		return;
-	if (!j->begun && !first_is_unread(s)) {
+	if (!j->begun && !job_is_unread(s, j)) {
 		j->begun = true;
 		runner_emit(s, EVENT_STARTED, j->number, NULL, false);
 		j = job_first(s); /* the caller may have done anything */

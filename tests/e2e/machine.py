@@ -47,12 +47,19 @@ def marked(mark: str) -> List[int]:
             with open(f"/proc/{name}/environ", "rb") as environ:
                 if mark.encode() not in environ.read():
                     continue
-            with open(f"/proc/{name}/stat") as stat:
-                if stat.read().rpartition(")")[2].split()[0] not in "ZX":
-                    found.append(int(name))
         except OSError:
             continue  # it has ended, or is not ours to look at
+        if state_of(int(name)) not in "ZX":
+            found.append(int(name))
     return found
+
+
+def state_of(pid: int) -> str:
+    """The letter of /proc/PID/stat; X: it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
 
 
 def name_of(pid: int) -> str:

@@ -23,6 +23,7 @@ from clients import (Actor, Canceller, Numbers, Reader, Submitter, Waiter, learn
 from conftest import ServerMaker
 from fleet import Fleet, everywhere, everywhere_smoke
 from harness import Client, Server, wait_until
+from machine import state_of
 
 KILLS = int(os.environ.get("KILLS") or 15)
 SEED = os.environ.get("SEED", "1")
@@ -227,8 +228,7 @@ def test_a_child_that_is_stopped_is_replaced_at_its_time_limit(make_server: Serv
 def stop(pid: int) -> None:
     """Returns when it has stopped; until then it may still read a job."""
     os.kill(pid, signal.SIGSTOP)
-    stat = Path(f"/proc/{pid}/stat")
-    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "it has stopped")
+    wait_until(lambda: state_of(pid) == "T", "it has stopped")
 
 
 @everywhere

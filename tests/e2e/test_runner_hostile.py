@@ -17,6 +17,7 @@ import workload
 from conftest import ServerMaker, fleets
 from fleet import everywhere, everywhere_smoke
 from harness import PYTHONS, Client, Outcome, Server, b64, by_value, call, wait_until
+from machine import state_of
 
 INNOCENTS = 20
 MIB = 1 << 20
@@ -53,11 +54,7 @@ def deed(server: Server, function: Any, *args: Any, **options: Any) -> Outcome:
 
 
 def is_gone(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] in "ZX"
-    except OSError:
-        return True
+    return state_of(pid) in "ZX"
 
 
 # ---- the table ------------------------------------------------------------------------------

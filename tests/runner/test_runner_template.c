@@ -308,10 +308,9 @@ static void a_child_that_never_serves_is_replaced(void **state)
 	harness_free(h);
 }
 
-/* Somebody has stopped it while it had nothing to do, so it does not read its next job. */
-static void a_child_that_is_stopped_while_idle_is_continued(void **state)
+/* One slot, whose child was stopped after job 1. */
+static struct harness *with_stopped_child(void)
 {
-	(void)state;
 	struct harness *h = harness_new(1);
 	h->config.deaf_ms = 5000;
 	harness_start(h);
@@ -319,6 +318,15 @@ static void a_child_that_is_stopped_while_idle_is_continued(void **state)
 	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
 	assert_int_equal(kill(pid, SIGSTOP), 0);
 	harness_wait(h, process_state(pid) == 'T'); /* until then it may still read a job */
+	return h;
+}
+
+/* Somebody has stopped it while it had nothing to do, so it does not read its next job. */
+static void a_child_that_is_stopped_while_idle_is_continued(void **state)
+{
+	(void)state;
+	struct harness *h = with_stopped_child();
+	long pid = expect_number(&h->jobs[1].result);
 	assert_int_equal(expect_number(harness_result(h, 0, 2, "my_pid", "")), pid);
 	assert_int_equal(h->jobs[2].returned, 0);
 	harness_free(h);
@@ -345,13 +353,7 @@ static void a_child_that_reads_no_more_is_replaced(void **state)
 static void a_stopped_child_whose_jobs_are_stolen_is_continued(void **state)
 {
 	(void)state;
-	struct harness *h = harness_new(1);
-	h->config.deaf_ms = 5000;
-	harness_start(h);
-	harness_wait_ready(h);
-	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
-	assert_int_equal(kill(pid, SIGSTOP), 0);
-	harness_wait(h, process_state(pid) == 'T');
+	struct harness *h = with_stopped_child();
 	uint64_t job = 1;
 	while (job < 1000 && (job == 1 || !h->jobs[job].finished)) {
 		job++;
@@ -379,13 +381,7 @@ static void shrink_sockets(int size)
 static void a_job_behind_a_function_of_another_has_not_begun(void **state)
 {
 	(void)state;
-	struct harness *h = harness_new(1);
-	h->config.deaf_ms = 5000;
-	harness_start(h);
-	harness_wait_ready(h);
-	pid_t pid = (pid_t)expect_number(harness_result(h, 0, 1, "my_pid", ""));
-	assert_int_equal(kill(pid, SIGSTOP), 0);
-	harness_wait(h, process_state(pid) == 'T');
+	struct harness *h = with_stopped_child();
 	harness_run(h, 0, 2, "hang_afterwards", "");
 	shrink_sockets(5000);
 	struct runner_function large = { .id = { "large" }, .payload = blob_new(8192) };
